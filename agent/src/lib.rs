@@ -1,0 +1,15 @@
+//! # The agent
+//!
+//! The library behind the privileged daemon, its command line and its local API. It wires pure parts
+//! to the world: `tidegate-core` decides who is a peer and for how long, `tidegate-wg-io` moves the
+//! packets, `tidegate-netconfig` shapes the kernel's network.
+//!
+//! ## Contract
+//!
+//! * Only this crate knows sockets, files and clocks on a node; everything that decides is told.
+//! * A document reaches `tidegate-core` only as a `Verified` value.
+//! * Data stops before anything else happens when a peer, or this node, is revoked.
+//! * It never links a database.
+//!
+//! The crate is still empty: the trust core that it stands on comes first.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! # The trust core
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! # The lab
+#![forbid(unsafe_code)]
