@@ -2,6 +2,27 @@
 //!
 //! Tests run real programs over real packets on one machine. It takes root, and what `tests/install-tools` installs.
 //!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_tests::{Lab, Nat, wait_until};
+//!
+//! let lab = Lab::new()?;
+//! let (home, internet) = (lab.network("home")?, lab.network("internet")?);
+//! lab.router("router", (&home, &["192.168.1.1/24"]), (&internet, &["203.0.113.1/24"]), Nat::Symmetric)?;
+//! let (a, b) = (lab.host("a")?, lab.host("b")?);
+//! let link = home.attach(&a, &["192.168.1.2/24"])?; // eth0
+//! a.route(["default", "via", "192.168.1.1"])?;
+//! internet.attach(&b, &["203.0.113.2/24", "2001:db8::2/64"])?;
+//!
+//! let server = b.spawn("iperf3", ["-s", "--forceflush"])?;
+//! server.wait_for_output(Duration::from_secs(5), "Server listening")?;
+//! let capture = b.capture("eth0", "tcp port 5201")?;
+//! a.run("iperf3", ["-c", "203.0.113.2", "-n", "1M"])?;
+//! assert!(capture.count()? > 600);
+//! link.lose(0.02)?;
+//! link.delay(Duration::from_millis(20))?;
+//! # Ok::<(), tidegate_tests::LabError>(())
+//! ```
 //!
 //! * A [`Host`] has its own network, processes, host name and mounts: `/run`, `/etc` and `/var/lib` start out empty but
 //!   for what programs need (users, certificates, services). The rest, `/tmp` and `/dev` too, is the machine's.
@@ -25,6 +46,7 @@ mod error;
 mod host;
 mod lab;
 mod link;
+mod nat;
 mod network;
 mod process;
 mod space;
@@ -39,6 +61,7 @@ pub use crate::{
     host::Host,
     lab::Lab,
     link::{Direction, Link},
+    nat::{Nat, Router},
     network::Network,
     process::Process,
     wait::{wait_for, wait_until},
