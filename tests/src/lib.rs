@@ -38,6 +38,7 @@
 //!   [`Capture`], which have seen all that passed before they are asked, and by something sent later that arrived.
 #![forbid(unsafe_code)]
 
+mod binary;
 mod capture;
 mod command;
 mod counter;
@@ -54,6 +55,7 @@ mod switch;
 mod wait;
 
 pub use crate::{
+    binary::binary,
     capture::{Capture, Packet},
     command::{Command, Output},
     counter::Counter,
