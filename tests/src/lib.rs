@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate_tests::{Lab, Nat, wait_until};
+//! use tidegate_tests::{Lab, Nat};
 //!
 //! let lab = Lab::new()?;
 //! let (home, internet) = (lab.network("home")?, lab.network("internet")?);
