@@ -53,6 +53,9 @@ pub enum ReadError {
     /// An integer beyond 2^53 - 1.
     #[error("an integer beyond 2^53 - 1")]
     IntegerTooLarge,
+    /// A name that no variant of the type has.
+    #[error("'{0}' is not one of the names that can stand here")]
+    UnknownVariant(String),
     /// `null`, for which absence is the only form.
     #[error("a null; leave the member out instead")]
     Null,
@@ -124,6 +127,22 @@ impl Value {
         ReadError::Shape {
             wanted,
             found: self.shape(),
+        }
+    }
+
+    /// The name of a variant, and what stands behind it.
+    fn into_variant(self) -> Result<(String, Option<Self>), ReadError> {
+        const WANTED: &str = "a text or an object of one member";
+        match self {
+            Self::Text(variant) => Ok((variant, None)),
+            Self::Object(mut members) => match (members.pop_first(), members.is_empty()) {
+                (Some((variant, content)), true) => Ok((variant, Some(content))),
+                _ => Err(ReadError::Shape {
+                    wanted: WANTED,
+                    found: "an object",
+                }),
+            },
+            other => Err(other.instead_of(WANTED)),
         }
     }
 
@@ -321,26 +340,14 @@ impl<'de> Deserializer<'de> for Value {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        const WANTED: &str = "a text or an object of one member";
-        match self {
-            Self::Text(variant) => visitor.visit_enum(Variant {
-                variant,
-                content: None,
-            }),
-            Self::Object(members) if members.len() == 1 => match members.into_iter().next() {
-                Some((variant, content)) => visitor.visit_enum(Variant {
-                    variant,
-                    content: Some(content),
-                }),
-                None => Err(ReadError::Shape {
-                    wanted: WANTED,
-                    found: "an object",
-                }),
-            },
-            other => Err(other.instead_of(WANTED)),
+        let (variant, content) = self.into_variant()?;
+        if variants.contains(&variant.as_str()) {
+            visitor.visit_enum(Variant { variant, content })
+        } else {
+            Err(ReadError::UnknownVariant(excerpt(&variant)))
         }
     }
 
@@ -368,7 +375,7 @@ impl<'de> EnumAccess<'de> for Variant {
         self,
         seed: V,
     ) -> Result<(V::Value, Content), ReadError> {
-        let name = seed.deserialize(Value::Text(excerpt(&self.variant)))?;
+        let name = seed.deserialize(Value::Text(self.variant))?;
         Ok((name, Content(self.content)))
     }
 }
@@ -504,6 +511,19 @@ mod tests {
             refusal(r#"{"inner":[],"choice":"plain"}"#),
             ReadError::MissingMember("name")
         );
+    }
+
+    #[test]
+    fn a_variant_has_one_name() {
+        for name in ["pl\\u0000ain", "plain ", "Plain", ""] {
+            let json = format!(r#"{{"name":"a","inner":[],"choice":"{name}"}}"#);
+            assert!(
+                matches!(refusal(&json), ReadError::UnknownVariant(_)),
+                "{json}"
+            );
+        }
+        let object = r#"{"name":"a","inner":[],"choice":{"\u0007with":{"size":3}}}"#;
+        assert_eq!(refusal(object), ReadError::UnknownVariant("with".into()));
     }
 
     #[test]
