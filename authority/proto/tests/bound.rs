@@ -133,13 +133,7 @@ impl Model {
                 ends: now,
             },
             ledger: Vec::new(),
-            nodes: vec![
-                HonestNode {
-                    list: order(1),
-                    ..HonestNode::default()
-                };
-                NODES
-            ],
+            nodes: SLOW_BY_PPM.map(HonestNode::new).to_vec(),
             receipts: BTreeMap::new(),
             revocation: None,
             published: None,
