@@ -1,4 +1,5 @@
 //! Every kind of document: it survives both encodings, and nothing that was changed does.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fixtures;
 

@@ -1,4 +1,5 @@
 //! Policies: what they permit, how people write them, and what they are told when they err.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fixtures;
 

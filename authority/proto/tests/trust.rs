@@ -1,4 +1,5 @@
 //! Who may sign what: thresholds, successions and the order that never goes back.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fixtures;
 
