@@ -80,7 +80,10 @@ fn a_rule_has_a_direction_and_peers_have_none() {
         protocol: Protocol::Tcp,
         ports: vec!["5432".parse().unwrap()],
     };
-    assert_eq!(rules.outbound_to(&db.subject()), [expected.clone()]);
+    assert_eq!(
+        rules.outbound_to(&db.subject()),
+        std::slice::from_ref(&expected)
+    );
     assert_eq!(rules.inbound_from(&db.subject()), []);
     assert_eq!(
         policy.rules_for(db.subject()).inbound_from(&web.subject()),
