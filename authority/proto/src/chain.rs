@@ -88,6 +88,7 @@ impl TrustChain {
     /// Puts the next revision in force. One that was in force before changes nothing; a second document for a
     /// known revision stops all trust.
     pub fn succeed(&mut self, genesis: &Signed<Genesis>) -> Result<Accepted, SuccessionError> {
+        self.refuse_after_siblings()?;
         let next = genesis.verify(&Keyring::of_root(&self.current), UnixTime::default())?;
         if let Some(known) = self.hash_of(next.revision) {
             return self.compare(known, &next);
@@ -106,6 +107,11 @@ impl TrustChain {
         }
         self.put_in_force(next)?;
         Ok(Accepted::New)
+    }
+
+    fn refuse_after_siblings(&self) -> Result<(), SuccessionError> {
+        self.siblings
+            .map_or(Ok(()), |revision| Err(SuccessionError::Siblings(revision)))
     }
 
     fn compare(
@@ -156,9 +162,7 @@ impl TrustChain {
 
     /// The keys that sign for the authority now, unless two siblings have ended all trust.
     pub fn keyring(&self) -> Result<Keyring<Authority>, SuccessionError> {
-        if let Some(revision) = self.siblings {
-            return Err(SuccessionError::Siblings(revision));
-        }
+        self.refuse_after_siblings()?;
         let keyring =
             Keyring::of_authority(Arc::new((*self.current).clone()), self.authority.clone());
         Ok(match &self.previous {

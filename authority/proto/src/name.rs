@@ -10,7 +10,7 @@ use crate::bytes::text_serde;
 pub enum NameError {
     /// Not of the length or alphabet.
     #[error(
-        "a {what} has 1 to {longest} of the characters {alphabet}, and begins and ends with a letter or digit"
+        "{what} has 1 to {longest} of the characters {alphabet}, and begins and ends with a letter or digit"
     )]
     Form {
         /// What is being named.
@@ -75,31 +75,31 @@ fn is_name(text: &str, longest: usize, inside: &str) -> bool {
 
 name! {
     /// A network's name; with `.internal` the domain of its nodes.
-    NetworkName, "network name", 32, "-", "a-z 0-9 -"
+    NetworkName, "a network name", 32, "-", "a-z 0-9 -"
 }
 name! {
     /// A node's name, unique in its network and a DNS label.
-    NodeName, "node name", 63, "-", "a-z 0-9 -"
+    NodeName, "a node name", 63, "-", "a-z 0-9 -"
 }
 name! {
     /// What a node is for, as the authority certified it.
-    Role, "role", 32, "-", "a-z 0-9 -"
+    Role, "a role", 32, "-", "a-z 0-9 -"
 }
 name! {
     /// A mark that the authority certified.
-    Tag, "tag", 32, "-", "a-z 0-9 -"
+    Tag, "a tag", 32, "-", "a-z 0-9 -"
 }
 name! {
     /// A set of nodes that a policy names.
-    GroupName, "group name", 32, "-", "a-z 0-9 -"
+    GroupName, "a group name", 32, "-", "a-z 0-9 -"
 }
 name! {
     /// An operator's name: a person, a mail address or an automation.
-    OperatorName, "operator name", 64, "-._@", "a-z 0-9 - . _ @"
+    OperatorName, "an operator name", 64, "-._@", "a-z 0-9 - . _ @"
 }
 name! {
     /// A short name that no other kind fits: of a service, a capability, a score, an alert.
-    Label, "label", 32, "-._", "a-z 0-9 - . _"
+    Label, "a label", 32, "-._", "a-z 0-9 - . _"
 }
 
 /// Why something was decided: one line of text, safe to print on a terminal.
