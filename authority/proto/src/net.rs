@@ -1,11 +1,12 @@
 //! Addresses, prefixes and where an authority is found.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::bounded::BoundedSet;
 use crate::bytes::{BytesError, base64_array, base64_bytes, text_serde};
@@ -19,6 +20,9 @@ pub enum NetError {
         "'{0}' is no network prefix; write it like 10.1.2.0/24 or fd00::/48, with no bit set behind its length"
     )]
     Prefix(String),
+    /// Not an IPv6 address, or a second text of one.
+    #[error("'{0}' is no IPv6 address in its shortest form")]
+    Ipv6(String),
     /// A prefix that cannot be an overlay range.
     #[error("'{0}' cannot be the overlay's {1}")]
     Range(String, &'static str),
@@ -103,6 +107,17 @@ text_serde!(Prefix);
 /// IPv4 in IPv6 clothes would let one address have two prefixes.
 fn is_mapped(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
+}
+
+/// Reads an IPv6 address in the one text that it is written as.
+pub(crate) fn canonical_ipv6<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Ipv6Addr, D::Error> {
+    let text = <Cow<'de, str>>::deserialize(deserializer)?;
+    let address: Option<Ipv6Addr> = text.parse().ok();
+    address
+        .filter(|address| address.to_string() == *text)
+        .ok_or_else(|| de::Error::custom(NetError::Ipv6(excerpt(&text))))
 }
 
 /// The overlay's IPv4 addresses: a private or shared (RFC 6598) prefix of 8 to 29 bits.
@@ -471,6 +486,25 @@ mod tests {
             "192.0.2.7:051820",
         ] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_in_a_document_has_one_text() {
+        #[derive(Debug, Deserialize, Eq, PartialEq)]
+        struct Holder(#[serde(deserialize_with = "canonical_ipv6")] Ipv6Addr);
+        let read = |text: &str| {
+            crate::strict::read::<Holder>(format!("\"{text}\"").as_bytes(), 100).is_ok()
+        };
+        assert!(read("fd01:203:405::3:7") && read("::1"));
+        for other in [
+            "FD01:203:405::3:7",
+            "fd01:203:405:0::3:7",
+            "fd01:0203:405::3:7",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!read(other), "{other}");
         }
     }
 
