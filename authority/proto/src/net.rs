@@ -335,8 +335,8 @@ fn is_host(text: &str) -> bool {
             .parse::<Ipv6Addr>()
             .is_ok_and(|a| a.to_string() == v6 && !is_mapped(a.into()));
     }
-    if text.ends_with(|c: char| c.is_ascii_digit()) {
-        return text.parse::<Ipv4Addr>().is_ok(); // a top-level domain is no number
+    if ends_in_number(text) {
+        return text.parse::<Ipv4Addr>().is_ok();
     }
     let label = |l: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -346,6 +346,15 @@ fn is_host(text: &str) -> bool {
             && l.chars().all(|c| plain(c) || c == '-')
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// Whether the last label is a number, decimal or hexadecimal, so that a URL's reader takes the host for IPv4.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    hexadecimal || (!last.is_empty() && last.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// SHA-256 of a TLS certificate's SubjectPublicKeyInfo.
@@ -516,6 +525,9 @@ mod tests {
             "https://127.0.0.1:7443",
             "https://[::1]:7443",
             "https://localhost",
+            "https://authority1:7443",
+            "https://0xyz.example",
+            "https://1.2.3.example",
         ] {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
@@ -529,6 +541,10 @@ mod tests {
             "https://u@a.example",
             "https://a..example",
             "https://1.2.3",
+            "https://a.1",
+            "https://0x7f",
+            "https://127.0x1",
+            "https://0x",
             "https://[::1",
             "https://",
             "https://a.example?x",
