@@ -14,10 +14,14 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
+use crate::bytes::printable;
 use crate::time::MAX_INTEGER;
 
 /// How deep a value may nest.
 const DEEPEST: usize = 12;
+
+/// Longer than any message of a type of this crate.
+const LONGEST_MESSAGE: usize = 400;
 
 /// Why JSON is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -164,7 +168,7 @@ impl Value {
 
 /// What of a stranger's text an error may repeat.
 fn excerpt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
+    printable(text, 40)
 }
 
 /// Builds a [`Value`] and leaves the reason behind where it refuses.
@@ -269,7 +273,7 @@ impl<'de> Visitor<'de> for Parser<'_> {
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Value(message.to_string())
+        Self::Value(printable(&message.to_string(), LONGEST_MESSAGE))
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -545,6 +549,12 @@ mod tests {
             Err(ReadError::IntegerTooLarge)
         );
         assert!(matches!(read::<u8>(b"256", 100), Err(ReadError::Value(_))));
+    }
+
+    #[test]
+    fn a_refusal_repeats_little_of_what_came() {
+        let long = format!(r#"{{"name":"a","count":"{}","inner":[]}}"#, "x".repeat(800));
+        assert!(refusal(&long).to_string().len() <= LONGEST_MESSAGE);
     }
 
     #[test]
