@@ -24,10 +24,17 @@
 //!   higher ceiling, old keys that still count) happens only by name.
 #![forbid(unsafe_code)]
 
+pub mod ceremony;
 mod file;
+mod fingerprint;
+mod genesis_file;
+mod inspection;
 mod key_file;
 mod new_file;
 
 pub use file::FileError;
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use genesis_file::{ChainError, GenesisFileError, follow, read_genesis};
+pub use inspection::Inspection;
 pub use key_file::{KeyFileError, read_passphrase, read_public_key, read_signing_key};
 pub use new_file::{Access, NewFile, publish};
