@@ -1,8 +1,8 @@
 //! Golden vectors: what the protocol computes, byte for byte, as `golden/README.md` describes it.
 //!
 //! Each vector is computed by the crate and, wherever there is a formula, again from that formula.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(unreachable_pub, reason = "other programs include it, too")]
 mod fixtures;
 #[path = "golden/vector.rs"]
 mod vector;
