@@ -14,10 +14,14 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
+use crate::bytes::printable;
 use crate::time::MAX_INTEGER;
 
 /// How deep a value may nest.
 const DEEPEST: usize = 12;
+
+/// Longer than any message of a type of this crate.
+const LONGEST_MESSAGE: usize = 400;
 
 /// Why JSON is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -53,6 +57,9 @@ pub enum ReadError {
     /// An integer beyond 2^53 - 1.
     #[error("an integer beyond 2^53 - 1")]
     IntegerTooLarge,
+    /// A name that no variant of the type has.
+    #[error("'{0}' is not one of the names that can stand here")]
+    UnknownVariant(String),
     /// `null`, for which absence is the only form.
     #[error("a null; leave the member out instead")]
     Null,
@@ -127,6 +134,22 @@ impl Value {
         }
     }
 
+    /// The name of a variant, and what stands behind it.
+    fn into_variant(self) -> Result<(String, Option<Self>), ReadError> {
+        const WANTED: &str = "a text or an object of one member";
+        match self {
+            Self::Text(variant) => Ok((variant, None)),
+            Self::Object(mut members) => match (members.pop_first(), members.is_empty()) {
+                (Some((variant, content)), true) => Ok((variant, Some(content))),
+                _ => Err(ReadError::Shape {
+                    wanted: WANTED,
+                    found: "an object",
+                }),
+            },
+            other => Err(other.instead_of(WANTED)),
+        }
+    }
+
     fn into_object(
         self,
         fields: &'static [&'static str],
@@ -145,7 +168,7 @@ impl Value {
 
 /// What of a stranger's text an error may repeat.
 fn excerpt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
+    printable(text, 40)
 }
 
 /// Builds a [`Value`] and leaves the reason behind where it refuses.
@@ -250,7 +273,7 @@ impl<'de> Visitor<'de> for Parser<'_> {
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Value(message.to_string())
+        Self::Value(printable(&message.to_string(), LONGEST_MESSAGE))
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -321,26 +344,14 @@ impl<'de> Deserializer<'de> for Value {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        const WANTED: &str = "a text or an object of one member";
-        match self {
-            Self::Text(variant) => visitor.visit_enum(Variant {
-                variant,
-                content: None,
-            }),
-            Self::Object(members) if members.len() == 1 => match members.into_iter().next() {
-                Some((variant, content)) => visitor.visit_enum(Variant {
-                    variant,
-                    content: Some(content),
-                }),
-                None => Err(ReadError::Shape {
-                    wanted: WANTED,
-                    found: "an object",
-                }),
-            },
-            other => Err(other.instead_of(WANTED)),
+        let (variant, content) = self.into_variant()?;
+        if variants.contains(&variant.as_str()) {
+            visitor.visit_enum(Variant { variant, content })
+        } else {
+            Err(ReadError::UnknownVariant(excerpt(&variant)))
         }
     }
 
@@ -368,7 +379,7 @@ impl<'de> EnumAccess<'de> for Variant {
         self,
         seed: V,
     ) -> Result<(V::Value, Content), ReadError> {
-        let name = seed.deserialize(Value::Text(excerpt(&self.variant)))?;
+        let name = seed.deserialize(Value::Text(self.variant))?;
         Ok((name, Content(self.content)))
     }
 }
@@ -507,6 +518,19 @@ mod tests {
     }
 
     #[test]
+    fn a_variant_has_one_name() {
+        for name in ["pl\\u0000ain", "plain ", "Plain", ""] {
+            let json = format!(r#"{{"name":"a","inner":[],"choice":"{name}"}}"#);
+            assert!(
+                matches!(refusal(&json), ReadError::UnknownVariant(_)),
+                "{json}"
+            );
+        }
+        let object = r#"{"name":"a","inner":[],"choice":{"\u0007with":{"size":3}}}"#;
+        assert_eq!(refusal(object), ReadError::UnknownVariant("with".into()));
+    }
+
+    #[test]
     fn only_exact_integers_are_numbers() {
         for float in ["1.0", "1e3", "-0", "0.5", "18446744073709551616"] {
             assert_eq!(
@@ -525,6 +549,12 @@ mod tests {
             Err(ReadError::IntegerTooLarge)
         );
         assert!(matches!(read::<u8>(b"256", 100), Err(ReadError::Value(_))));
+    }
+
+    #[test]
+    fn a_refusal_repeats_little_of_what_came() {
+        let long = format!(r#"{{"name":"a","count":"{}","inner":[]}}"#, "x".repeat(800));
+        assert!(refusal(&long).to_string().len() <= LONGEST_MESSAGE);
     }
 
     #[test]
