@@ -78,6 +78,18 @@ fn a_passphrase_that_is_empty_or_too_long() {
 }
 
 #[test]
+fn a_passphrase_for_a_key_that_has_none() {
+    let folder = Folder::with_keys();
+    folder.write("passphrase", b"correct horse\n", 0o600);
+    let line = folder.refused(&format!("{NEW} --passphrase-file passphrase"));
+    assert!(
+        line.contains("root.pem is not protected by a passphrase"),
+        "{line}"
+    );
+    folder.done(NEW);
+}
+
+#[test]
 fn a_file_that_is_none() {
     let folder = Folder::with_keys();
     let cases = [
