@@ -171,7 +171,7 @@ impl New {
         let root = self.passphrase.open(&self.root)?;
         let founding = Founding {
             name: self.name,
-            authority: keys.with_threshold(threshold)?,
+            authority: keys.with_threshold(threshold, Revision::FIRST)?,
             ipv4: self.ipv4,
             ipv6: self.ipv6,
             ceilings: self.ceilings.changes().applied_to(EpochCeilings::default()),
