@@ -1,13 +1,34 @@
 //! # Host network configuration
 //!
-//! Desired state → observed state → plan → apply → verify, and undo. It knows neither WireGuard nor
-//! certificates.
+//! ```text
+//! Desired ─┐
+//!          ├─ plan (pure) ─→ changes, each with its reason ─→ journal ─→ apply ─→ verify
+//! Observed ┘
+//! ```
+//!
+//! The crate knows neither WireGuard nor certificates: it gets addresses, prefixes and wishes.
 //!
 //! ## Contract
 //!
-//! * The plan is a pure function; each of its changes says why.
+//! * [`plan()`] is a pure function; each of its changes says why.
 //! * Each change is journaled before it is made, so that the next start undoes what a crash left.
 //! * Only what Tidegate made is ever removed.
-//!
-//! The crate is still empty: the trust core comes first.
 #![forbid(unsafe_code)]
+
+pub mod change;
+pub mod desired;
+pub mod error;
+pub mod firewall;
+pub mod journal;
+pub mod observed;
+pub mod plan;
+pub mod prefix;
+pub mod sysctl;
+pub mod undo;
+
+pub use change::{Action, Change, Reason};
+pub use desired::Desired;
+pub use journal::Journal;
+pub use observed::Observed;
+pub use plan::{Plan, plan};
+pub use prefix::{Family, Prefix};
