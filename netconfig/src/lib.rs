@@ -17,6 +17,7 @@
 
 pub mod change;
 pub mod desired;
+pub mod dns;
 pub mod error;
 pub mod firewall;
 pub mod journal;
