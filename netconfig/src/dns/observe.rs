@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::block;
 use super::facts::{Facts, Manager, ResolvConf, Resolvconf};
 use super::program;
-use super::resolv_conf;
+use super::resolv_conf::{self, ResolvConfError};
 use super::resolved;
 
 /// Where the C library reads its servers.
@@ -62,7 +62,7 @@ fn look(path: &Path) -> ResolvConf {
     let data = match fs::symlink_metadata(path) {
         Ok(data) => data,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return ResolvConf::Missing,
-        Err(error) => return ResolvConf::Unusable(format!("cannot be looked at: {error}")),
+        Err(error) => return ResolvConf::Unusable(format!("cannot be looked at ({error})")),
     };
     if data.is_symlink() {
         return look_through(path);
@@ -81,7 +81,10 @@ fn look(path: &Path) -> ResolvConf {
                 rotates: block::rotates(&content),
             }
         }
-        Err(error) => ResolvConf::Unusable(format!("cannot be read: {error}")),
+        Err(ResolvConfError::Io { error, .. }) => {
+            ResolvConf::Unusable(format!("cannot be read ({error})"))
+        }
+        Err(_) => ResolvConf::Unusable("is larger than 64 KiB".to_owned()),
     }
 }
 

@@ -42,7 +42,7 @@ fn ruleset(table: &str, resolver: SocketAddr) -> String {
     };
     // Only what this host itself sends: nobody else's packets are touched.
     format!(
-        "{}table inet {table} {{\nchain output {{\ntype nat hook output priority dstnat; policy accept;\n{}{}}}\n}}\n",
+        "{}table inet {table} {{\nchain output {{\ntype nat hook output priority -100; policy accept;\n{}{}}}\n}}\n",
         removal(table),
         rule("udp"),
         rule("tcp")

@@ -83,7 +83,11 @@ pub(super) fn edit(
 /// Removes what an interrupted [`edit`] left beside the file.
 pub(super) fn tidy(path: &Path) -> Result<(), ResolvConfError> {
     let draft = draft(path);
-    absent_is_fine(fs::remove_file(&draft)).map_err(failed("remove", &draft))
+    // Looking first: on a read-only file system even removing nothing is an error.
+    match look(&draft)? {
+        None => Ok(()),
+        Some(_) => absent_is_fine(fs::remove_file(&draft)).map_err(failed("remove", &draft)),
+    }
 }
 
 /// Reads the file, through a link if it is one; `None` if there is none.
