@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help build tools test test-long lint deny directions doc
 
-LONG_TESTS :=
+LONG_TESTS := debian
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,5 +1,7 @@
 //! The fallback for names, on hosts of their own with the real kernel, nft, resolver library and servers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use tidegate_tests::{Host, Lab, Output, Process};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
+use zbus::DBusError;
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 use zbus::names::BusName;
 
@@ -362,11 +363,14 @@ fn octets(resolver: SocketAddr) -> (i32, Vec<u8>) {
 }
 
 fn judge(call: &'static str, link: &Link, error: &zbus::Error) -> ResolvedError {
-    let zbus::Error::MethodError(name, said, _) = error else {
-        return match error {
-            zbus::Error::InputOutput(io) => ResolvedError::NoBus(io.to_string()),
-            error => failed(call, error.to_string()),
-        };
+    let (name, said) = match error {
+        zbus::Error::MethodError(name, said, _) => (name.to_string(), said.clone()),
+        zbus::Error::FDO(error) => (
+            error.name().to_string(),
+            error.description().map(str::to_owned),
+        ),
+        zbus::Error::InputOutput(error) => return ResolvedError::NoBus(error.to_string()),
+        error => return failed(call, error.to_string()),
     };
     match name.as_str() {
         "org.freedesktop.DBus.Error.AccessDenied"
@@ -380,7 +384,7 @@ fn judge(call: &'static str, link: &Link, error: &zbus::Error) -> ResolvedError 
         "org.freedesktop.DBus.Error.UnknownMethod" => ResolvedError::TooOld(call),
         "org.freedesktop.resolve1.NoSuchLink" => ResolvedError::NoLink(link.name.clone()),
         "org.freedesktop.resolve1.LinkBusy" => ResolvedError::Managed(link.name.clone()),
-        other => failed(call, said.clone().unwrap_or_else(|| other.to_owned())),
+        other => failed(call, said.unwrap_or_else(|| other.to_owned())),
     }
 }
 
