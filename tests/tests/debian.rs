@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{path::Path, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use tidegate_tests::{Host, Lab, Machine, Process, binary, debs, example, wait_until};
 
@@ -63,6 +68,7 @@ impl Site {
             self.sh("ip -br address show up").contains("100.64.0.1/16")
         })
         .unwrap();
+        self.sh("ip address add fd12::1/64 dev tg0 nodad");
         self.sh(&format!(
             "systemd-run --quiet --unit=overlay dnsmasq {serve}"
         ));
@@ -137,19 +143,32 @@ fn serving(port: u16, record: &str) -> Vec<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Starts the keeper of names as the agent's user, and waits until it has set them or given up.
-fn start_keeper(site: &Site, unit: &str) -> bool {
-    let keep = "--collect --uid=tidegate --property=StateDirectory=tidegate \
-                --property=AmbientCapabilities=CAP_NET_ADMIN --property=Type=exec \
-                split-dns /var/lib/tidegate tg0 demo.internal 100.64.0.0/16 100.64.0.1:5300";
-    site.sh(&format!("systemd-run --quiet --unit={unit} {keep}"));
+/// What the keeper of names is told, by the family of the overlay's resolver.
+const FOUR: &str = "/var/lib/tidegate tg0 demo.internal 100.64.0.0/16 100.64.0.1:5300";
+const SIX: &str = "/var/lib/tidegate tg0 demo.internal fd12::/64 [fd12::1]:5300";
+
+/// Starts the keeper of names as the agent's user, and waits until it has set them or ended.
+fn start_keeper(site: &Site, unit: &str, words: &str) -> bool {
+    let agent = "--uid=tidegate --property=StateDirectory=tidegate --property=AmbientCapabilities=CAP_NET_ADMIN";
+    start(site, unit, &format!("{agent} split-dns {words}"))
+}
+
+fn start(site: &Site, unit: &str, command: &str) -> bool {
+    site.sh(&format!(
+        "systemd-run --quiet --unit={unit} --property=Type=exec {command}"
+    ));
     let mut set = false;
     wait_until(SOON, "the keeper to have tried", || {
+        let ended = !active(site, unit);
         set = site.log(unit).contains("the names are set");
-        set || site.log(unit).contains("Error:")
+        set || ended
     })
     .unwrap();
     set
+}
+
+fn active(site: &Site, unit: &str) -> bool {
+    site.sh(&format!("systemctl is-active {unit} || true")) == "active\n"
 }
 
 #[test]
@@ -176,7 +195,7 @@ fn resolved_asks_for_the_overlays_names_alone_and_forgets_them() {
 
     // The helper leaves it to the agent, and the agent's user may do nothing yet.
     assert!(site.helper(&UP).contains("systemd-resolved is in charge"));
-    assert!(!start_keeper(&site, "refused"));
+    assert!(!start_keeper(&site, "refused", FOUR));
     let log = site.log("refused");
     assert!(
         log.contains("refuses") && log.contains("tidegate.rules"),
@@ -188,7 +207,11 @@ fn resolved_asks_for_the_overlays_names_alone_and_forgets_them() {
         .copy(Path::new(RULES), "/etc/polkit-1/rules.d/tidegate.rules")
         .unwrap();
     site.sh("systemctl restart polkit");
-    assert!(start_keeper(&site, "keeper"), "{}", site.log("keeper"));
+    assert!(
+        start_keeper(&site, "keeper", FOUR),
+        "{}",
+        site.log("keeper")
+    );
     check_names(&site);
     check_restarts(&site);
 
@@ -249,16 +272,47 @@ fn check_restarts(site: &Site) {
 
 /// What a killed keeper leaves is undone by the next one's start.
 fn check_crash(site: &Site, before: &str) {
-    assert!(start_keeper(site, "killed"), "{}", site.log("killed"));
+    assert!(start_keeper(site, "killed", SIX), "{}", site.log("killed"));
     site.sh("systemctl kill --signal=KILL killed");
-    wait_until(SOON, "the keeper to be gone", || {
-        site.sh("systemctl is-active killed || true") != "active\n"
-    })
-    .unwrap();
+    wait_until(SOON, "the keeper to be gone", || !active(site, "killed")).unwrap();
     assert!(site.finds_both());
-    site.sh("setpriv --reuid=tidegate --regid=tidegate --init-groups split-dns /var/lib/tidegate");
-    assert_eq!(site.resolved_status(), before);
-    site.sh("setpriv --reuid=tidegate --regid=tidegate --init-groups split-dns /var/lib/tidegate");
+    let undo =
+        "setpriv --reuid=tidegate --regid=tidegate --init-groups split-dns /var/lib/tidegate";
+    for _ in 0..2 {
+        site.sh(undo);
+        assert_eq!(site.resolved_status(), before);
+    }
+    site.sh("mkdir -m 700 /var/lib/crashes");
+    let mut changed = 0;
+    for nth in 1..100 {
+        let (killed, left) = killed_at_message(site, nth, before);
+        if !killed {
+            println!(
+                "killed at each of {} messages, {changed} times with something to undo",
+                nth - 1
+            );
+            assert!(nth > 8 && changed > 3, "{nth} {changed}");
+            return;
+        }
+        changed += usize::from(left);
+    }
+    panic!("it sends messages without end");
+}
+
+/// Kills the keeper at the `nth` message that it sends. Tells whether that was before the names were set, and
+/// whether there was something to undo; the last message is the one that would have taken the names back.
+fn killed_at_message(site: &Site, nth: usize, before: &str) -> (bool, bool) {
+    let unit = format!("message-{nth}");
+    let kill = format!("-e inject=sendmsg:signal=KILL:when={nth}");
+    let words = FOUR.replace("tidegate", "crashes");
+    let command = format!("strace -qq -o /dev/null -e signal=none {kill} split-dns {words}");
+    let set = start(site, &unit, &command);
+    site.sh(&format!("systemctl kill --signal=TERM {unit} || true"));
+    wait_until(SOON, "the keeper to be gone", || !active(site, &unit)).unwrap();
+    let left = site.resolved_status() != before;
+    site.sh("split-dns /var/lib/crashes");
+    assert_eq!(site.resolved_status(), before, "message {nth}");
+    (!set, left)
 }
 
 #[test]
@@ -324,4 +378,44 @@ fn two_machines_on_one_network_reach_each_other() {
         b.sh("cat /root/name; systemctl is-system-running").unwrap(),
         "b\nrunning\n"
     );
+}
+
+#[test]
+fn nothing_of_a_machine_is_left_when_its_keeper_is_killed() {
+    let boot = concat!(env!("CARGO_MANIFEST_DIR"), "/debian/boot");
+    let mut script = std::process::Command::new(boot)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = script.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let first = format!("/proc/{}", line.trim().strip_prefix("ready ").unwrap());
+    let name = format!("tg-{}", script.id());
+    let groups = format!("find /sys/fs/cgroup -maxdepth 2 -name {name}");
+    let groups = || shell(&groups);
+    assert!(Path::new(&first).exists() && groups().contains(&name));
+    script.kill().unwrap();
+    script.wait().unwrap();
+    wait_until(SOON, "the machine to end", || !Path::new(&first).exists()).unwrap();
+    // What is on disk goes when the next machine is made.
+    wait_until(SOON, "the rest to be removed", || {
+        let lab = Lab::new().unwrap();
+        drop(Machine::boot("next", &lab.network("lan").unwrap(), &[]).unwrap());
+        groups().is_empty()
+            && shell(&format!(
+                "find /var/cache ${{XDG_CACHE_HOME:-/var/cache}} -path '*/machines/{name}'"
+            ))
+            .is_empty()
+    })
+    .unwrap();
+}
+
+fn shell(line: &str) -> String {
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", line])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
