@@ -32,7 +32,7 @@ pub use domain::{Domain, DomainError, reverse_zones};
 pub use facts::{Facts, Manager, Mechanism, Refusal, ResolvConf, Resolvconf, Resolved, choose};
 pub use fallback::{Fallback, FallbackError, Outcome};
 pub use observe::observe;
-pub use program::{Bench, ProgramError};
+pub use program::ProgramError;
 pub use resolv_conf::ResolvConfError;
 pub use resolved::{ResolvedError, ResolvedNames};
 pub use wish::{SplitDns, WishError};

@@ -135,7 +135,10 @@ fn the_overlays_names_and_all_others_are_found_and_all_is_put_back() {
     site.down();
     assert_eq!(site.state(), before);
     assert_eq!(site.find("alpha.demo.internal"), "");
-    site.down();
+    site.up();
+    assert!(site.helper("down").status.success());
+    assert_eq!(site.state(), before);
+    assert!(site.helper("down").status.success());
     assert_eq!(site.state(), before);
 }
 
@@ -323,6 +326,7 @@ fn other_users_and_wrong_words_change_nothing() {
     for wrong in [
         "",
         "sideways --interface tg0",
+        "up --domain demo.internal --resolver 100.64.0.1:53",
         "up --interface tg0 --domain demo.internal",
         "up --interface a/b --domain demo.internal --resolver 100.64.0.1:53",
         "up --interface tg0 --domain example.com --resolver 100.64.0.1:53",

@@ -122,6 +122,13 @@ impl Machine {
         self.await_ready()
     }
 
+    /// Like [`Machine::reboot`], as by a power cut: nothing in it is told to end.
+    pub fn reboot_at_once(&mut self) -> Result<(), LabError> {
+        let now = ["reboot", "--force", "--force"];
+        let _ = self.command("systemctl").args(now).output()?;
+        self.await_ready()
+    }
+
     /// What it wrote to its console.
     pub fn console(&self) -> String {
         text(&self.console)

@@ -12,10 +12,10 @@ use tidegate_netconfig::dns::{self, Domain, Fallback, Outcome};
 
 const USAGE: &str = "\
 usage: tidegate-dns up --interface NAME --domain NETWORK.internal --resolver ADDRESS:PORT [--state DIRECTORY]
-       tidegate-dns down --interface NAME [--state DIRECTORY]
+       tidegate-dns down [--interface NAME] [--state DIRECTORY]
 
 up    has names asked at the resolver first, where systemd-resolved is not in charge
-down  puts everything back as it was
+down  puts everything back as it was, for one interface or for all
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this host allows no mechanism. After 2 and 3 nothing was changed.";
 
@@ -23,15 +23,16 @@ const STATE: &str = "/var/lib/tidegate-dns";
 
 enum Order {
     Up {
+        link: LinkName,
         domain: Domain,
         resolver: SocketAddr,
     },
-    Down,
+    /// One link, or all of them.
+    Down(Option<LinkName>),
 }
 
 struct Call {
     order: Order,
-    link: LinkName,
     state: PathBuf,
 }
 
@@ -42,16 +43,28 @@ async fn main() -> ExitCode {
         Err(error) => return complain(2, format_args!("{error}\n\n{USAGE}")),
     };
     match call.order {
-        Order::Down => down(&call.state, call.link),
-        Order::Up { domain, resolver } => up(&call.state, call.link, &domain, resolver).await,
+        Order::Down(Some(link)) => down(&call.state, [link]),
+        Order::Down(None) => match Fallback::links(&call.state) {
+            Ok(links) => down(&call.state, links),
+            Err(error) => complain(1, error),
+        },
+        Order::Up {
+            link,
+            domain,
+            resolver,
+        } => up(&call.state, link, &domain, resolver).await,
     }
 }
 
-fn down(state: &Path, link: LinkName) -> ExitCode {
-    match Fallback::open(state, link).and_then(|mut names| names.down()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(1, error),
+/// One link's trouble does not hold up the others.
+fn down(state: &Path, links: impl IntoIterator<Item = LinkName>) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for link in links {
+        if let Err(error) = Fallback::open(state, link).and_then(|mut names| names.down()) {
+            code = complain(1, error);
+        }
     }
+    code
 }
 
 async fn up(state: &Path, link: LinkName, domain: &Domain, resolver: SocketAddr) -> ExitCode {
@@ -93,26 +106,31 @@ impl Call {
                 return Err(format!("{option} is there twice"));
             }
         }
-        let link = LinkName::new(link.ok_or("--interface is missing")?);
+        let link = link.map(LinkName::new).transpose();
+        let link = link.map_err(|error| error.to_string())?;
         let order = match order.as_str() {
-            "up" => Order::up(domain, resolver)?,
-            "down" if domain.is_none() && resolver.is_none() => Order::Down,
+            "up" => Order::up(link, domain, resolver)?,
+            "down" if domain.is_none() && resolver.is_none() => Order::Down(link),
             "down" => return Err("down takes only --interface and --state".to_owned()),
             other => return Err(format!("unknown command {other:?}")),
         };
         Ok(Self {
             order,
-            link: link.map_err(|error| error.to_string())?,
             state: state.map_or_else(|| PathBuf::from(STATE), PathBuf::from),
         })
     }
 }
 
 impl Order {
-    fn up(domain: Option<String>, resolver: Option<String>) -> Result<Self, String> {
+    fn up(
+        link: Option<LinkName>,
+        domain: Option<String>,
+        resolver: Option<String>,
+    ) -> Result<Self, String> {
         let domain = domain.ok_or("--domain is missing")?;
         let resolver = resolver.ok_or("--resolver is missing")?;
         Ok(Self::Up {
+            link: link.ok_or("--interface is missing")?,
             domain: domain.parse().map_err(|error| format!("{error}"))?,
             resolver: resolver
                 .parse()

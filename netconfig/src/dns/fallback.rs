@@ -1,5 +1,6 @@
 //! What the root helper does where systemd-resolved is not in charge.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::resolv_conf::{self, Edited, ResolvConfError};
 use super::resolvconf;
 use super::wish::{WishError, check_resolver};
 use crate::desired::LinkName;
-use crate::journal::{Journal, JournalError, OnCheckpoint, Step};
+use crate::journal::{Journal, JournalError, Step};
 
 /// Why names could not be configured or put back.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -104,7 +105,20 @@ pub struct Fallback {
     journal: Journal<Undo>,
 }
 
+/// What a journal's file is called, after the link's name.
+const JOURNAL: &str = ".journal";
+
 impl Fallback {
+    /// The links of which the state directory knows something.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub fn links(state: &Path) -> Result<BTreeSet<LinkName>, FallbackError> {
+        let names = Bench::open(state)?.files()?;
+        let links = names.iter().filter_map(|name| name.strip_suffix(JOURNAL));
+        Ok(links.filter_map(|link| LinkName::new(link).ok()).collect())
+    }
+
     /// Opens what the state directory says about this link.
     ///
     /// # Errors
@@ -112,18 +126,13 @@ impl Fallback {
     pub fn open(state: &Path, link: LinkName) -> Result<Self, FallbackError> {
         let table = redirect::table(&link).ok_or_else(|| FallbackError::Link(link.clone()))?;
         let bench = Bench::open(state)?;
-        let journal = Journal::open(bench.directory(), &format!("{link}.journal"))?;
+        let journal = Journal::open(bench.directory(), &format!("{link}{JOURNAL}"))?;
         Ok(Self {
             link,
             table,
             bench,
             journal,
         })
-    }
-
-    /// Has `hook` called at every checkpoint of the journal.
-    pub fn on_checkpoint(&mut self, hook: OnCheckpoint) {
-        self.journal.on_checkpoint(hook);
     }
 
     /// Has names asked at `resolver`, by the mechanism that [`choose`](super::choose) picked. Doing it again changes nothing.
@@ -146,13 +155,9 @@ impl Fallback {
             Mechanism::Block => vec![Undo::Redirect, self.block_step(domain, resolver.ip())?],
         };
         self.undo_all_but(&steps)?;
-        let done = self.apply(mechanism, steps, resolver);
-        match done {
+        match self.apply(mechanism, &steps, resolver) {
             Ok(()) => Ok(Outcome::Up(mechanism)),
-            Err(error) => {
-                self.down()?;
-                Err(error)
-            }
+            Err(error) => Err(self.withdraw(error)),
         }
     }
 
@@ -167,22 +172,37 @@ impl Fallback {
     fn apply(
         &mut self,
         mechanism: Mechanism,
-        steps: Vec<Undo>,
+        steps: &[Undo],
         resolver: SocketAddr,
     ) -> Result<(), FallbackError> {
-        self.journal.record(steps.clone())?;
+        self.journal.record(steps.iter().cloned())?;
         redirect::apply(&mut self.bench, &self.table, resolver)?;
         self.journal.changed();
         if let Mechanism::Resolvconf(kind) = mechanism {
             self.hand_in(kind, resolver.ip())?;
         }
-        for step in &steps {
+        for step in steps {
             if let Undo::Block { lines, .. } = step {
                 put_block(lines)?;
             }
         }
         self.journal.changed();
         Ok(())
+    }
+
+    /// Undoes what was done before an error, which stays the reason.
+    fn withdraw(&mut self, error: FallbackError) -> FallbackError {
+        match self.down() {
+            Ok(()) => error,
+            Err(FallbackError::Left { others, .. }) => FallbackError::Left {
+                first: Box::new(error),
+                others: others + 1,
+            },
+            Err(_) => FallbackError::Left {
+                first: Box::new(error),
+                others: 1,
+            },
+        }
     }
 
     fn hand_in(&mut self, kind: Resolvconf, resolver: IpAddr) -> Result<(), FallbackError> {

@@ -63,18 +63,15 @@ pub enum ProgramError {
 ///
 /// A program shares the lock through its input. If we are killed, it holds the lock until it has ended, and
 /// the next of us waits for that: so nobody undoes what is still being done.
-pub struct Bench {
+pub(super) struct Bench {
     input: File,
     output: File,
     directory: PathBuf,
 }
 
 impl Bench {
-    /// Takes the directory, making it if need be.
-    ///
-    /// # Errors
-    /// When it cannot be written or is not private.
-    pub fn open(directory: &Path) -> Result<Self, ProgramError> {
+    /// Takes the directory, making it if need be. It must be private.
+    pub(super) fn open(directory: &Path) -> Result<Self, ProgramError> {
         let failed = |what| state_error(what, directory);
         match fs::DirBuilder::new().mode(0o700).create(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -96,10 +93,16 @@ impl Bench {
         Ok(bench)
     }
 
-    /// The directory.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The names of the files in it.
+    pub(super) fn files(&self) -> Result<Vec<String>, ProgramError> {
+        let entries =
+            fs::read_dir(&self.directory).map_err(state_error("list", &self.directory))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.collect())
     }
 
     /// Runs a program to its end.

@@ -17,7 +17,7 @@ use super::domain::Domain;
 use super::facts::Resolved;
 use super::wish::SplitDns;
 use crate::desired::LinkName;
-use crate::journal::{Journal, JournalError, OnCheckpoint, Step};
+use crate::journal::{Journal, JournalError, Step};
 
 const SERVICE: &str = "org.freedesktop.resolve1";
 /// How long one call may take; polkit may have to be started for it.
@@ -145,11 +145,6 @@ impl ResolvedNames {
         };
         names.clear().await?;
         Ok(names)
-    }
-
-    /// Has `hook` called at every checkpoint of the journal.
-    pub fn on_checkpoint(&mut self, hook: OnCheckpoint) {
-        self.journal.on_checkpoint(hook);
     }
 
     /// Has the names asked over this link, and no others. Replaces what was wanted before.
