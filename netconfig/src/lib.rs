@@ -20,6 +20,7 @@ pub mod desired;
 pub mod error;
 pub mod firewall;
 pub mod journal;
+mod netlink;
 pub mod observed;
 pub mod plan;
 pub mod prefix;
