@@ -135,15 +135,16 @@ impl Netlink {
         }
     }
 
-    /// Dumps into a fresh `T`, once more if the kernel says that the table changed meanwhile.
-    pub(crate) fn gather<T: Default>(
+    /// Dumps into what `fresh` makes, once more if the kernel says that the table changed meanwhile.
+    pub(crate) fn gather<T>(
         &mut self,
         message: &RouteNetlinkMessage,
+        fresh: impl Fn() -> T,
         mut add: impl FnMut(&mut T, RouteNetlinkMessage),
     ) -> Result<T, NetlinkError> {
-        let mut gathered = T::default();
+        let mut gathered = fresh();
         for _ in 0..ATTEMPTS {
-            gathered = T::default();
+            gathered = fresh();
             let mut datagram = Vec::new();
             self.sequence = self.sequence.wrapping_add(1);
             append_route(

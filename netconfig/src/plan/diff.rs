@@ -23,7 +23,7 @@ pub(super) fn changes(goal: &Goal, observed: &Observed, forget: &[Undo]) -> Vec<
     changes.extend(replace_table(goal, observed));
     changes.extend(restore_sysctls(observed, forget));
     changes.extend(set_sysctls(goal, observed));
-    changes.extend(remove_table(goal, observed, forget));
+    changes.extend(remove_table(observed, forget));
     changes.extend(configure_device(goal));
     changes.extend(add_routes(goal, observed, |route| {
         route.target != Target::Unreachable
@@ -51,12 +51,10 @@ fn needed(goal: &Goal, step: &Undo) -> bool {
             .filter(|device| device.link.index == *link)
     };
     match step {
-        Undo::Routes { protocol } => *protocol == goal.marks.protocol && !goal.routes.is_empty(),
-        Undo::Rules { protocol } => *protocol == goal.marks.protocol && !goal.rules.is_empty(),
-        Undo::Table { name } => goal
-            .table
-            .as_ref()
-            .is_some_and(|(table, _)| table.name == *name),
+        // Steps with other marks are kept until they are undone under those.
+        Undo::Routes { protocol } => *protocol != goal.marks.protocol || !goal.routes.is_empty(),
+        Undo::Rules { protocol } => *protocol != goal.marks.protocol || !goal.rules.is_empty(),
+        Undo::Table { name } => *name != goal.marks.nft_table || goal.table.is_some(),
         Undo::Address { link, address } => {
             device(link).is_some_and(|device| device.addresses.contains(address))
         }
@@ -132,13 +130,12 @@ fn replace_table(goal: &Goal, observed: &Observed) -> Option<Change> {
 }
 
 /// Removed only if the journal knows it: a table of that name may be somebody else's.
-fn remove_table(goal: &Goal, observed: &Observed, forget: &[Undo]) -> Option<Change> {
+fn remove_table(observed: &Observed, forget: &[Undo]) -> Option<Change> {
     let name = forget.iter().find_map(|step| match step {
         Undo::Table { name } => Some(name.clone()),
         _ => None,
     })?;
-    let gone = observed.table.is_none() || goal.table.is_some();
-    (!gone).then(|| {
+    observed.table.is_some().then(|| {
         change(
             Action::RemoveTable { name },
             Reason::Unwanted,

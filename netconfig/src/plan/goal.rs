@@ -9,6 +9,7 @@ use crate::desired::{Desired, Device, Marks, Part};
 use crate::firewall::Table;
 use crate::observed::{Link, Observed, Route, Rule};
 use crate::sysctl::SysctlKey;
+use crate::undo::Undo;
 
 use super::{Conflict, Problem, exit, gateway, routes};
 
@@ -90,11 +91,12 @@ impl Goal {
         if let (true, Err(missing)) = (desired.has_ipv6(), &abilities.ipv6) {
             lacks.push((Part::Ipv6, missing));
         }
+        let occupied = foreign_table(desired, observed);
         for (part, wanted) in [
             (Part::Exit, desired.exit.is_some()),
             (Part::Gateway, desired.gateway.is_some()),
         ] {
-            let missing = [&abilities.firewall, &abilities.sysctl]
+            let missing = [&occupied, &abilities.firewall, &abilities.sysctl]
                 .into_iter()
                 .find_map(|able| able.as_ref().err());
             if let (true, Some(missing)) = (wanted, missing) {
@@ -111,6 +113,21 @@ impl Goal {
         }
         rest
     }
+}
+
+/// A table under our name that the journal does not know is somebody else's.
+fn foreign_table(desired: &Desired, observed: &Observed) -> Result<(), String> {
+    let name = &desired.marks.nft_table;
+    let known = observed
+        .made
+        .iter()
+        .any(|step| matches!(step, Undo::Table { name: made } if made == name));
+    if observed.table.is_none() || known {
+        return Ok(());
+    }
+    Err(format!(
+        "a firewall table inet {name} is there that is not ours: remove it or choose another name"
+    ))
 }
 
 impl DeviceGoal {

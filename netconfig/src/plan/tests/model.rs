@@ -25,7 +25,7 @@ pub(super) fn make(host: &mut Observed, action: &Action, marks: &Marks) {
         |host: &mut Observed, index: u32| -> *mut Link { host.links.get_mut(&index).unwrap() };
     let _ = link;
     match action.clone() {
-        Action::SetSysctl { key, was, to, .. } => set_sysctl(host, &key, &was, to),
+        Action::SetSysctl { key, to, .. } => set_sysctl(host, &key, to),
         Action::SetMtu { link, was, to } => {
             let link = host.links.get_mut(&link).unwrap();
             assert_eq!(link.mtu, was);
@@ -89,7 +89,8 @@ fn add_route(host: &mut Observed, route: Route) {
     host.routes.insert(route);
 }
 
-fn set_sysctl(host: &mut Observed, key: &SysctlKey, was: &str, to: String) {
+/// `was` is not compared: a plan does not foresee what the kernel resets along.
+fn set_sysctl(host: &mut Observed, key: &SysctlKey, to: String) {
     let reset: Vec<_> = host
         .sysctls
         .keys()
@@ -108,7 +109,6 @@ fn set_sysctl(host: &mut Observed, key: &SysctlKey, was: &str, to: String) {
         let value = if redirects == (to == "1") { "0" } else { "1" };
         host.sysctls.insert(other, value.to_owned());
     }
-    let _ = was;
 }
 
 /// Plans, applies to the model, and forgets; gives the plan.

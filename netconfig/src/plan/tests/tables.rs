@@ -457,6 +457,13 @@ fn a_foreign_table_of_our_name_is_not_removed() {
     let mut host = host();
     host.table = Some(crate::firewall::TableView::default());
     assert_eq!(told(&host, &Desired::nothing(Marks::default())), [""; 0]);
+    let plan = apply(&mut host, &with_gateway());
+    assert!(
+        plan.problems[0]
+            .to_string()
+            .contains("a firewall table inet tidegate is there")
+    );
+    assert_eq!(host.table, Some(crate::firewall::TableView::default()));
 }
 
 #[test]
