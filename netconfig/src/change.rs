@@ -4,9 +4,11 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::desired::{Marks, Part};
 use crate::firewall::Table;
 use crate::observed::{Route, Rule};
 use crate::sysctl::SysctlKey;
+use crate::undo::Undo;
 
 /// A step with its reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,6 +17,8 @@ pub struct Change {
     pub action: Action,
     /// Why.
     pub reason: Reason,
+    /// The part of the wish that it serves.
+    pub part: Part,
 }
 
 /// What can be done to the host.
@@ -28,6 +32,8 @@ pub enum Action {
         was: String,
         /// What it is to say.
         to: String,
+        /// Settings that the kernel changes along with it, and what they say now.
+        along: Vec<(SysctlKey, String)>,
     },
     /// Set the device's largest packet.
     SetMtu {
@@ -97,22 +103,68 @@ pub enum Reason {
     Differs,
     /// It is ours and not wanted any more.
     Unwanted,
-    /// It would cover what the host reaches without us.
-    Conflict,
     /// Nothing meant for the overlay may leave in clear.
     Guard,
-    /// The caller said that packets have stopped.
-    Stopped,
     /// It is put back to what it was before us.
     Restore,
     /// A host that forwards needs it.
     Forwarding,
 }
 
+impl Action {
+    /// How to undo the change, oldest first. What carries our mark shares one step.
+    #[must_use]
+    pub fn undo(&self, marks: &Marks) -> Vec<Undo> {
+        let step = match self {
+            Self::SetSysctl {
+                key, was, along, ..
+            } => {
+                let sysctl = |key: &SysctlKey, was: &String| Undo::Sysctl {
+                    key: key.clone(),
+                    was: was.clone(),
+                };
+                return along
+                    .iter()
+                    .map(|(key, was)| sysctl(key, was))
+                    .chain([sysctl(key, was)])
+                    .collect();
+            }
+            Self::SetMtu { link, was, .. } => Undo::Mtu {
+                link: *link,
+                was: *was,
+            },
+            Self::SetQueue { link, was, .. } => Undo::Queue {
+                link: *link,
+                was: *was,
+            },
+            Self::SetUp { link } => Undo::Up { link: *link },
+            Self::AddAddress { link, address } => Undo::Address {
+                link: *link,
+                address: *address,
+            },
+            Self::AddRoute(_) => Undo::Routes {
+                protocol: marks.protocol,
+            },
+            Self::AddRule(_) => Undo::Rules {
+                protocol: marks.protocol,
+            },
+            Self::ReplaceTable(table) => Undo::Table {
+                name: table.name.clone(),
+            },
+            Self::SetDown { .. }
+            | Self::RemoveAddress { .. }
+            | Self::RemoveRoute(_)
+            | Self::RemoveRule(_)
+            | Self::RemoveTable { .. } => return Vec::new(),
+        };
+        vec![step]
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SetSysctl { key, was, to } => write!(f, "set {key} from {was} to {to}"),
+            Self::SetSysctl { key, was, to, .. } => write!(f, "set {key} from {was} to {to}"),
             Self::SetMtu { link, was, to } => {
                 write!(f, "set the MTU of link {link} from {was} to {to}")
             }
@@ -141,9 +193,7 @@ impl fmt::Display for Reason {
             Self::Missing => "it is wanted and not there",
             Self::Differs => "it differs from what is wanted",
             Self::Unwanted => "it is ours and not wanted any more",
-            Self::Conflict => "it covers what the host reaches without us",
             Self::Guard => "nothing meant for the overlay may leave in clear",
-            Self::Stopped => "packets have stopped",
             Self::Restore => "it is put back as it was before us",
             Self::Forwarding => "forwarding needs it",
         })

@@ -13,7 +13,7 @@ pub enum DesiredError {
     #[error(
         "address {0} lies outside of the network's ranges; nothing was changed: check the certificate's addresses"
     )]
-    AddressOutside(ipnet::IpNet),
+    AddressOutside(std::net::IpAddr),
     /// An overlay route outside of the network's ranges.
     #[error(
         "overlay prefix {0} lies outside of the network's ranges; nothing was changed: check the policy's prefixes"

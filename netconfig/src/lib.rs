@@ -15,21 +15,31 @@
 //! * Only what Tidegate made is ever removed.
 #![forbid(unsafe_code)]
 
+mod apply;
 pub mod change;
 pub mod desired;
 pub mod dns;
 pub mod error;
 pub mod firewall;
+mod foreign;
+pub mod host;
 pub mod journal;
+mod netlink;
+mod observe;
 pub mod observed;
 pub mod plan;
 pub mod prefix;
 pub mod sysctl;
+mod system;
 pub mod undo;
 
+pub use apply::{ChangeError, Failure};
 pub use change::{Action, Change, Reason};
-pub use desired::Desired;
+pub use desired::{Desired, Part};
+pub use host::{Host, HostError, Outcome};
 pub use journal::Journal;
+pub use netlink::diag::Destroyed;
+pub use netlink::{Errno, NetlinkError};
 pub use observed::Observed;
 pub use plan::{Plan, plan};
 pub use prefix::{Family, Prefix};

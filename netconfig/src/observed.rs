@@ -18,12 +18,12 @@ pub const MAIN_TABLE: u32 = 254;
 /// What was seen.
 ///
 /// It is bounded: of the routes that others made, at most a few per wanted prefix are here.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Observed {
-    /// The tunnel device, if it is there.
-    pub link: Option<Link>,
-    /// Why the device cannot be used although something is there under its name.
-    pub taken: Option<String>,
+    /// The links that we configure or have configured, by number.
+    pub links: BTreeMap<u32, Link>,
+    /// The number of the wanted device, or why there is none.
+    pub device: Result<u32, String>,
     /// Routes with our protocol number.
     pub routes: BTreeSet<Route>,
     /// Policy rules with our protocol number.
@@ -38,6 +38,22 @@ pub struct Observed {
     pub made: Vec<Undo>,
     /// What this host lets us do.
     pub abilities: Abilities,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self {
+            links: BTreeMap::new(),
+            device: Err("no device was looked for".to_owned()),
+            routes: BTreeSet::new(),
+            rules: BTreeSet::new(),
+            foreign: BTreeSet::new(),
+            sysctls: BTreeMap::new(),
+            table: None,
+            made: Vec::new(),
+            abilities: Abilities::default(),
+        }
+    }
 }
 
 /// What this host lets us do.
@@ -61,7 +77,7 @@ impl Default for Abilities {
     }
 }
 
-/// The tunnel device.
+/// A link that we configure.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
     /// Its number.

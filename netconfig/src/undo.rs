@@ -85,10 +85,30 @@ impl Undo {
             Self::Sysctl { key, .. } => format!("sysctl {key}"),
         }
     }
+
+    /// The link that the step is about.
+    #[must_use]
+    pub const fn link(&self) -> Option<u32> {
+        match self {
+            Self::Address { link, .. }
+            | Self::Mtu { link, .. }
+            | Self::Queue { link, .. }
+            | Self::Up { link } => Some(*link),
+            Self::Routes { .. } | Self::Rules { .. } | Self::Table { .. } | Self::Sysctl { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl Booted {
+    pub(crate) fn key_of(boot: &str, step: &Undo) -> String {
+        format!("{boot} {}", step.key())
+    }
 }
 
 impl Step for Booted {
     fn key(&self) -> String {
-        format!("{} {}", self.boot, self.step.key())
+        Self::key_of(&self.boot, &self.step)
     }
 }

@@ -1,0 +1,394 @@
+//! This host: observe, plan, journal, apply, verify.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+
+use crate::apply::{self, Failure};
+use crate::change::Change;
+use crate::desired::{Desired, Marks, Part};
+use crate::error::DesiredError;
+use crate::foreign::ForeignSet;
+use crate::journal::{Journal, JournalError, OnCheckpoint};
+use crate::netlink::diag::{self, Destroyed};
+use crate::netlink::{Existing, Netlink, NetlinkError};
+use crate::observe;
+use crate::observed::Observed;
+use crate::plan::{Conflict, Plan, Problem, plan};
+use crate::system;
+use crate::undo::{Booted, Undo};
+
+/// The journal's name in the state directory.
+pub const JOURNAL: &str = "network.journal";
+
+/// One round for each part that may fail, one to settle and one to see that it has.
+const ROUNDS: usize = 7;
+
+/// Why the host could not be configured at all.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The wish contradicts itself.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The kernel cannot be asked.
+    #[error("the kernel's network configuration cannot be read or written: {0}")]
+    Netlink(#[from] NetlinkError),
+    /// The process lacks a right.
+    #[error(
+        "CAP_NET_ADMIN is missing, nothing was changed: run the service with that capability; looking still works"
+    )]
+    NotPermitted,
+    /// The kernel does not say which boot this is.
+    #[error("cannot read /proc/sys/kernel/random/boot_id ({0}), nothing was changed: mount /proc")]
+    Boot(std::io::ErrorKind),
+}
+
+/// What [`Host::reconcile`] did and could not do.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outcome {
+    /// What was changed, in order.
+    pub changes: Vec<Change>,
+    /// Routes that are left out because the host reaches those addresses without us.
+    pub conflicts: Vec<Conflict>,
+    /// Parts of the wish that this host cannot fulfil now, each left out whole.
+    pub problems: Vec<Problem>,
+    /// Single changes that failed and are missed by nothing else.
+    pub failures: Vec<Failure>,
+    /// Whether a last look showed everything in place.
+    pub settled: bool,
+}
+
+/// This host's network, and the journal of what we did to it. All calls block, for milliseconds mostly.
+pub struct Host {
+    marks: Marks,
+    boot: String,
+    journal: Journal<Booted>,
+    netlink: Netlink,
+    foreign: Option<ForeignSet>,
+    /// A test kills the process between any two changes, so it needs them one by one.
+    one_by_one: bool,
+}
+
+impl Host {
+    /// Opens the journal in the state directory. What a crash left under other marks is undone; what it left under
+    /// the present ones is the next [`Host::reconcile`]'s to keep or to undo.
+    ///
+    /// # Errors
+    /// When the journal or the kernel's socket cannot be opened.
+    pub fn open(state: &Path, marks: Marks) -> Result<Self, HostError> {
+        let boot = system::boot_id().map_err(|error| HostError::Boot(error.kind()))?;
+        let journal = Journal::open(state, JOURNAL)?;
+        let netlink = Netlink::open(NETLINK_ROUTE)?;
+        let mut host = Self {
+            marks,
+            boot,
+            journal,
+            netlink,
+            foreign: None,
+            one_by_one: false,
+        };
+        host.forget_earlier_boots()?;
+        for marks in host.former_marks() {
+            host.reconcile(&Desired::nothing(marks))?;
+        }
+        Ok(host)
+    }
+
+    /// Has `hook` called at every step of the journal, and makes changes one by one.
+    pub fn on_checkpoint(&mut self, hook: OnCheckpoint) {
+        self.one_by_one = true;
+        self.journal.on_checkpoint(hook);
+    }
+
+    /// Lines of the journal that could not be read: their changes may have to be undone by hand.
+    #[must_use]
+    pub fn damaged_records(&self) -> &[usize] {
+        self.journal.damaged()
+    }
+
+    /// How our objects are told from everybody else's.
+    #[must_use]
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Makes the host as wanted.
+    ///
+    /// A part of the wish that fails is taken back whole and named; the rest is applied.
+    ///
+    /// # Errors
+    /// When nothing can be done at all.
+    pub fn reconcile(&mut self, desired: &Desired) -> Result<Outcome, HostError> {
+        desired.check()?;
+        self.follow(desired)?;
+        let mut outcome = Outcome::default();
+        let mut dropped = Vec::new();
+        let mut rest = desired.clone();
+        for _ in 0..ROUNDS {
+            let plan = plan(&rest, &self.observe(&rest)?)?;
+            outcome.conflicts.clone_from(&plan.conflicts);
+            outcome.problems = dropped.iter().chain(&plan.problems).cloned().collect();
+            if plan.changes.is_empty() {
+                self.forget(&plan.forget)?;
+                outcome.settled = true;
+                break;
+            }
+            let (made, failures) = self.apply(&plan, &rest.marks)?;
+            let idle = made.is_empty();
+            outcome.changes.extend(made);
+            let lost = failures
+                .iter()
+                .find_map(|failure| Some((failure.costs()?, failure)));
+            if let Some((part, failure)) = lost {
+                dropped.push(Problem {
+                    part,
+                    missing: failure.to_string(),
+                });
+                rest = rest.without(part);
+                continue;
+            }
+            outcome.failures = failures;
+            if idle {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Takes back everything that we made on this host.
+    ///
+    /// # Errors
+    /// When the kernel or the journal cannot be used.
+    pub fn undo(&mut self) -> Result<Outcome, HostError> {
+        self.reconcile(&Desired::nothing(self.marks.clone()))
+    }
+
+    /// Looks at the host as far as `desired` is concerned.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn observe(&mut self, desired: &Desired) -> Result<Observed, HostError> {
+        let made = self.made();
+        let none = ForeignSet::default();
+        let foreign = self.foreign.as_ref().unwrap_or(&none);
+        Ok(observe::observe(&mut self.netlink, desired, made, foreign)?)
+    }
+
+    /// Destroys the connected sockets of this host whose other end is `address`, so that nobody waits for an answer
+    /// from a node that is out. Says how many the kernel would not give up.
+    ///
+    /// # Errors
+    /// When the kernel cannot list sockets.
+    pub fn destroy_sockets(&mut self, address: IpAddr) -> Result<Destroyed, HostError> {
+        let mut socket = Netlink::open(NETLINK_SOCK_DIAG)?;
+        Ok(diag::destroy(&mut socket, address)?)
+    }
+
+    pub(crate) const fn port(&self) -> u32 {
+        self.netlink.port()
+    }
+
+    pub(crate) const fn netlink(&mut self) -> &mut Netlink {
+        &mut self.netlink
+    }
+
+    pub(crate) const fn foreign(&mut self) -> Option<&mut ForeignSet> {
+        self.foreign.as_mut()
+    }
+
+    /// Reads the whole main table once more.
+    pub(crate) fn rescan(&mut self) -> Result<(), HostError> {
+        if let Some(foreign) = &self.foreign {
+            self.foreign = Some(observe::scan(
+                &mut self.netlink,
+                foreign,
+                &self.marks,
+                None,
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Reads one link's part of the main table; gives whether anything changed.
+    pub(crate) fn rescan_link(&mut self, link: u32) -> Result<bool, HostError> {
+        let Some(foreign) = &self.foreign else {
+            return Ok(false);
+        };
+        let before = foreign.on_link(link);
+        let found = observe::scan(&mut self.netlink, foreign, &self.marks, Some(link))?;
+        let now = found.on_link(link);
+        let changed = before != now;
+        let Some(foreign) = &mut self.foreign else {
+            return Ok(false);
+        };
+        let mut crowded = false;
+        for gone in before.iter().filter(|route| !now.contains(route)) {
+            crowded |= foreign.remove(gone) == crate::foreign::Removal::Rescan;
+        }
+        for route in now {
+            foreign.add(route);
+        }
+        if crowded {
+            self.rescan()?;
+        }
+        Ok(changed)
+    }
+
+    /// Looks for routes of others that touch the wanted prefixes, if these are not the ones looked for already.
+    fn follow(&mut self, desired: &Desired) -> Result<(), HostError> {
+        let followed = self
+            .foreign
+            .as_ref()
+            .is_some_and(|foreign| foreign.wanted().iter().eq(desired.routes.keys()));
+        if !followed {
+            let wanted = ForeignSet::new(desired.routes.keys().copied());
+            self.foreign = Some(observe::scan(
+                &mut self.netlink,
+                &wanted,
+                &desired.marks,
+                None,
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Journals everything, then changes it. Gives what was made, and what could not be.
+    fn apply(
+        &mut self,
+        plan: &Plan,
+        marks: &Marks,
+    ) -> Result<(Vec<Change>, Vec<Failure>), HostError> {
+        self.check_permission()?;
+        let boot = self.boot.clone();
+        let booted = |step| Booted {
+            boot: boot.clone(),
+            step,
+        };
+        self.journal.record(
+            plan.changes
+                .iter()
+                .flat_map(|change| change.action.undo(marks))
+                .map(booted),
+        )?;
+        let (mut made, mut failures) = (Vec::new(), Vec::new());
+        for group in plan
+            .changes
+            .chunk_by(|one, other| apply::in_bulk(one) && apply::in_bulk(other))
+        {
+            let failed = self.make(group, marks)?;
+            made.extend(
+                group
+                    .iter()
+                    .filter(|change| !failed.iter().any(|failure| failure.change == **change))
+                    .cloned(),
+            );
+            let lost = failed.iter().any(|failure| failure.costs().is_some());
+            failures.extend(failed);
+            if lost {
+                break;
+            }
+        }
+        if failures.is_empty() {
+            self.forget(&plan.forget)?;
+        }
+        Ok((made, failures))
+    }
+
+    fn make(&mut self, group: &[Change], marks: &Marks) -> Result<Vec<Failure>, HostError> {
+        let mut failures = Vec::new();
+        if group.len() > 1 && !self.one_by_one {
+            failures = apply::make_in_bulk(&mut self.netlink, group, marks)?;
+        } else {
+            for change in group {
+                failures.extend(apply::make(&mut self.netlink, change, marks)?);
+                self.journal.changed();
+            }
+        }
+        if failures.iter().any(Failure::forbidden) {
+            return Err(HostError::NotPermitted);
+        }
+        Ok(failures)
+    }
+
+    /// Asks the kernel for the impossible: it looks at our rights before it looks at the request.
+    fn check_permission(&mut self) -> Result<(), HostError> {
+        let nonsense = RouteNetlinkMessage::DelAddress(AddressMessage::default());
+        match self.netlink.request_one(nonsense, Existing::Irrelevant) {
+            Err(error) if error.is(libc::EPERM) => Err(HostError::NotPermitted),
+            Err(error @ NetlinkError::Socket(_)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn made(&self) -> Vec<Undo> {
+        self.journal
+            .pending()
+            .iter()
+            .map(|booted| booted.step.clone())
+            .collect()
+    }
+
+    fn forget(&mut self, steps: &[Undo]) -> Result<(), HostError> {
+        let keys: Vec<String> = steps
+            .iter()
+            .map(|step| Booted::key_of(&self.boot, step))
+            .collect();
+        Ok(self.journal.forget(keys.iter().map(String::as_str))?)
+    }
+
+    /// Nothing that we do to the kernel outlives a boot.
+    fn forget_earlier_boots(&mut self) -> Result<(), HostError> {
+        use crate::journal::Step;
+        let old: Vec<_> = self
+            .journal
+            .pending()
+            .iter()
+            .filter(|step| step.boot != self.boot)
+            .map(Step::key)
+            .collect();
+        Ok(self.journal.forget(old.iter().map(String::as_str))?)
+    }
+
+    fn former_marks(&self) -> Vec<Marks> {
+        let former = |step: &Undo| match step {
+            Undo::Routes { protocol } | Undo::Rules { protocol }
+                if *protocol != self.marks.protocol =>
+            {
+                Some(Marks {
+                    protocol: *protocol,
+                    ..self.marks.clone()
+                })
+            }
+            Undo::Table { name } if *name != self.marks.nft_table => Some(Marks {
+                nft_table: name.clone(),
+                ..self.marks.clone()
+            }),
+            _ => None,
+        };
+        self.made().iter().filter_map(former).collect()
+    }
+}
+
+impl Outcome {
+    /// Everything that a person should know, one line each.
+    pub fn complaints(&self) -> impl Iterator<Item = String> {
+        let conflicts = self.conflicts.iter().map(ToString::to_string);
+        let problems = self.problems.iter().map(ToString::to_string);
+        conflicts
+            .chain(problems)
+            .chain(self.failures.iter().map(ToString::to_string))
+    }
+
+    /// Whether a part of the wish is left out.
+    #[must_use]
+    pub fn lacks(&self, part: Part) -> bool {
+        self.problems.iter().any(|problem| problem.part == part)
+    }
+}
