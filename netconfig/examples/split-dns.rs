@@ -5,33 +5,42 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use tidegate_netconfig::desired::LinkName;
 use tidegate_netconfig::dns::{ResolvedNames, SplitDns};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("split-dns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let result = match words[..] {
-        [state] => ResolvedNames::open(Path::new(state)).await.map(drop),
+    match words[..] {
+        [state] => ResolvedNames::open(Path::new(state)).await.map(drop)?,
         [state, link, domain, range, resolver] => {
             let ranges = BTreeSet::from([range.parse()?]);
             let wish = SplitDns::new(domain.parse()?, &ranges, resolver.parse()?)?;
-            return keep(state, LinkName::new(link)?, wish).await;
+            keep(Path::new(state), LinkName::new(link)?, wish).await?;
         }
         _ => return Err("see the first lines of the source".into()),
-    };
-    result.map_err(|error| error.to_string().into())
+    }
+    Ok(())
 }
 
-async fn keep(state: &str, link: LinkName, wish: SplitDns) -> Result<(), Box<dyn Error>> {
+async fn keep(state: &Path, link: LinkName, wish: SplitDns) -> Result<(), Box<dyn Error>> {
     let mut told = signal(SignalKind::terminate())?;
-    let mut names = ResolvedNames::open(Path::new(state)).await?;
-    if let Err(error) = names.set(link, wish).await {
-        return Err(error.to_string().into());
-    }
+    let mut names = ResolvedNames::open(state).await?;
+    names.set(link, wish).await?;
     println!("the names are set");
     tokio::select! {
         () = names.keep() => {}

@@ -12,7 +12,9 @@
 //! Only systemd-resolved can ask another port than 53. The other two redirect port 53 of the resolver's address
 //! to its real port, in an nftables table of their own, and they know no domains: the C library asks our
 //! resolver first about every name. The resolver therefore **refuses** (response code REFUSED) names outside the
-//! overlay, upon which the library goes on to the servers that it asked before.
+//! overlay, upon which the library goes on to the servers that it asked before. (The C library asks three servers
+//! at most, so a fourth, once the third, is not asked meanwhile. A library that asks all servers at once, as musl
+//! does, may believe another one that says that there is no such name: such a host needs systemd-resolved.)
 //!
 //! Whatever is changed is in a [`Journal`](crate::Journal) before, and undoing leaves the host as it was.
 

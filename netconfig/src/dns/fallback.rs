@@ -119,7 +119,7 @@ impl Fallback {
         Ok(links.filter_map(|link| LinkName::new(link).ok()).collect())
     }
 
-    /// Opens what the state directory says about this link.
+    /// Takes up what the state directory says about this link.
     ///
     /// # Errors
     /// When the directory cannot be used or another process works on this link.
@@ -146,15 +146,14 @@ impl Fallback {
         resolver: SocketAddr,
     ) -> Result<Outcome, FallbackError> {
         check_resolver(resolver)?;
-        let steps = match mechanism {
-            Mechanism::Resolved => {
-                self.down()?;
-                return Ok(Outcome::LeftToResolved);
-            }
-            Mechanism::Resolvconf(_) => vec![Undo::Redirect, Undo::Record],
-            Mechanism::Block => vec![Undo::Redirect, self.block_step(domain, resolver.ip())?],
-        };
-        self.undo_all_but(&steps)?;
+        if mechanism == Mechanism::Resolved {
+            self.down()?;
+            return Ok(Outcome::LeftToResolved);
+        }
+        let wanted = self.steps(mechanism, domain, resolver.ip())?;
+        self.undo_all_but(&wanted)?;
+        // Once more: with an older block the file may have gone.
+        let steps = self.steps(mechanism, domain, resolver.ip())?;
         match self.apply(mechanism, &steps, resolver) {
             Ok(()) => Ok(Outcome::Up(mechanism)),
             Err(error) => Err(self.withdraw(error)),
@@ -220,11 +219,20 @@ impl Fallback {
         }
     }
 
-    fn block_step(&self, domain: &Domain, resolver: IpAddr) -> Result<Undo, FallbackError> {
-        Ok(Undo::Block {
-            lines: block::block(&self.link, domain, resolver),
-            created: resolv_conf::read(Path::new(RESOLV_CONF))?.is_none(),
-        })
+    fn steps(
+        &self,
+        mechanism: Mechanism,
+        domain: &Domain,
+        resolver: IpAddr,
+    ) -> Result<Vec<Undo>, FallbackError> {
+        let second = match mechanism {
+            Mechanism::Resolvconf(_) => Undo::Record,
+            _ => Undo::Block {
+                lines: block::block(&self.link, domain, resolver),
+                created: resolv_conf::read(Path::new(RESOLV_CONF))?.is_none(),
+            },
+        };
+        Ok(vec![Undo::Redirect, second])
     }
 
     /// Undoes what is pending, newest first, except what stays wanted.

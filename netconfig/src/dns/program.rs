@@ -47,7 +47,7 @@ pub enum ProgramError {
         error: io::ErrorKind,
     },
     /// The program says no.
-    #[error("{program} failed: {said}")]
+    #[error("{program} failed ({said}); see what it lacks and try again")]
     Failed {
         /// Which.
         program: &'static str,
