@@ -1,7 +1,7 @@
 //! This host: observe, plan, journal, apply, verify.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::Path as FilePath;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -9,10 +9,11 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 
 use crate::apply::{self, Failure};
 use crate::change::Change;
-use crate::desired::{Desired, Marks, Part};
+use crate::desired::{Desired, LinkId, LinkName, Marks, Part};
 use crate::error::DesiredError;
 use crate::foreign::ForeignSet;
 use crate::journal::{Journal, JournalError, OnCheckpoint};
+use crate::mtu::Path;
 use crate::netlink::diag::{self, Destroyed};
 use crate::netlink::{Existing, Netlink, NetlinkError};
 use crate::observe;
@@ -45,6 +46,9 @@ pub enum HostError {
         "CAP_NET_ADMIN is missing, nothing was changed: run the service with that capability; looking still works"
     )]
     NotPermitted,
+    /// The task that keeps the host has ended.
+    #[error("the host's network is not kept any more: restart the service")]
+    Stopped,
     /// The kernel does not say which boot this is.
     #[error("cannot read /proc/sys/kernel/random/boot_id ({0}), nothing was changed: mount /proc")]
     Boot(std::io::ErrorKind),
@@ -82,7 +86,7 @@ impl Host {
     ///
     /// # Errors
     /// When the journal or the kernel's socket cannot be opened.
-    pub fn open(state: &Path, marks: Marks) -> Result<Self, HostError> {
+    pub fn open(state: &FilePath, marks: Marks) -> Result<Self, HostError> {
         let boot = system::boot_id().map_err(|error| HostError::Boot(error.kind()))?;
         let journal = Journal::open(state, JOURNAL)?;
         let netlink = Netlink::open(NETLINK_ROUTE)?;
@@ -195,8 +199,22 @@ impl Host {
         self.netlink.port()
     }
 
-    pub(crate) const fn netlink(&mut self) -> &mut Netlink {
-        &mut self.netlink
+    /// The device's number and name, if it is there and a tunnel.
+    pub(crate) fn find_device(&mut self, id: &LinkId) -> Option<(u32, LinkName)> {
+        let told = observe::find_link(&mut self.netlink, id).ok()??;
+        told.tunnel.then_some((told.index, told.name))
+    }
+
+    /// The way that the tunnel's own packets to `endpoint` take, or `None` if there is none.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn path_to(&mut self, endpoint: IpAddr) -> Result<Option<Path>, HostError> {
+        Ok(observe::find_path(
+            &mut self.netlink,
+            endpoint,
+            self.marks.fwmark,
+        )?)
     }
 
     pub(crate) const fn foreign(&mut self) -> Option<&mut ForeignSet> {

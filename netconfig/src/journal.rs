@@ -16,6 +16,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +27,9 @@ pub use pending::Pending;
 
 /// A file that grew beyond this is rewritten with what is still pending.
 const COMPACT_ABOVE: u64 = 256 << 10;
+
+/// How long a lock may be held by somebody who is about to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One undo step.
 pub trait Step: Serialize + DeserializeOwned + Clone {
@@ -284,12 +289,19 @@ impl<S: Step> Journal<S> {
     }
 }
 
+/// A former holder may take a moment to go: a child that it was just starting shares its lock until it runs.
 fn lock(path: &Path) -> Result<File, JournalError> {
     let file = open_private(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(JournalError::Busy(path.to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(failed("lock", path)(error)),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(PATIENCE / 50)
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Busy(path.to_owned())),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub struct Observed {
     pub routes: BTreeSet<Route>,
     /// Policy rules with our protocol number.
     pub rules: BTreeSet<Rule>,
-    /// Routes and addresses of others that touch a wanted prefix.
+    /// Routes of others in the main table that touch a wanted prefix. The host's own addresses do not count: they are
+    /// found before any of these.
     pub foreign: BTreeSet<Foreign>,
     /// Kernel settings that the plan may need; a missing one does not exist on this host.
     pub sysctls: BTreeMap<SysctlKey, String>,
@@ -158,7 +159,7 @@ pub struct Foreign {
     pub prefix: Prefix,
     /// On which link, if it names one.
     pub link: Option<u32>,
-    /// Whether the host reaches them without a router, or has them itself.
+    /// Whether the host reaches them without a router.
     pub direct: bool,
     /// Its priority among routes of the same prefix.
     pub metric: u32,

@@ -1,5 +1,7 @@
 //! The whole way from a wish to the real kernel and back, in network namespaces.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use support::{
 };
 use tidegate_netconfig::desired::{Data, Overlap, RouteKind};
 use tidegate_netconfig::{Desired, Family, Part};
+use tidegate_tests::wait_until;
 
 #[test]
 fn bring_up_sets_everything_and_a_second_time_changes_nothing() {
@@ -204,10 +207,12 @@ fn guards_hold_when_the_data_stops_and_when_the_device_vanishes() {
     assert!(bench.sh("ip route get 100.64.3.3").contains("dev tg0"));
     drop(bench.tunnel.take());
     for target in ["100.64.3.3", "10.9.0.1"] {
-        bench
-            .host
-            .sh(&format!("ip route get {target}"))
-            .unwrap_err();
+        let lookup = format!("ip route get {target}");
+        // The kernel takes a closed device down in the background.
+        wait_until(Duration::from_secs(5), "the guard to show", || {
+            bench.host.sh(&lookup).is_err()
+        })
+        .unwrap();
     }
     assert!(bench.apply(&wish).lacks(Part::Device));
     bench.undo();
