@@ -216,28 +216,35 @@ fn disabled_ipv6_costs_ipv6_only() {
 #[test]
 fn a_refusal_in_the_middle_takes_its_part_back_whole() {
     let bench = Bench::new();
-    // Somebody's rule with the same words as ours, but not ours: the kernel refuses a second one.
-    let mark = tidegate_netconfig::desired::Marks::default().fwmark;
-    bench.sh(&format!(
-        "ip rule add not fwmark {mark:#x} lookup 51820 prio 5211 proto 116"
-    ));
-    bench.sh(&format!(
-        "ip rule del prio 5211; ip rule add not fwmark {mark:#x} lookup 51820 prio 5211 proto 3"
-    ));
+    // Somebody has a route where the exit's has to go: the kernel refuses a twin.
+    bench.sh("ip route add default dev lo table 51820 metric 1");
     let outcome = bench.apply(&with_exit(&[Family::V4]));
-    if outcome.lacks(Part::Exit) {
-        assert!(
-            !bench.sh("nft list tables").contains("tidegate")
-                && !bench.sh("ip rule").contains("5210:")
-        );
-    } else {
-        assert!(bench.sh("ip rule").contains("5210:"));
-    }
-    bench.undo();
+    assert!(outcome.settled && outcome.lacks(Part::Exit), "{outcome:?}");
+    let said = outcome.problems[0].to_string();
+    assert!(said.contains("cannot add route 0.0.0.0/0"), "{said}");
+    let (rules, tables) = (bench.sh("ip rule"), bench.sh("nft list tables"));
     assert!(
-        bench.sh("ip rule").contains("5211:"),
-        "the other's rule stays"
+        !rules.contains("5210:") && !tables.contains("tidegate"),
+        "{rules}{tables}"
     );
+    assert_eq!(
+        bench
+            .sh("sysctl -n net.ipv4.conf.all.src_valid_mark")
+            .trim(),
+        "0"
+    );
+    let left = "default dev lo scope link metric 1";
+    assert_eq!(
+        bench.sh("ip route show table 51820").trim(),
+        left,
+        "only the other's route is there"
+    );
+    assert!(
+        bench.sh("ip route").contains("100.64.0.0/10 dev tg0"),
+        "everything else works"
+    );
+    bench.undo();
+    assert_eq!(bench.sh("ip route show table 51820").trim(), left);
 }
 
 #[test]
