@@ -32,6 +32,11 @@ fn child() {
             "looking still works"
         );
         println!("{}", host.reconcile(&desired()).unwrap_err());
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let destroyed = host.destroy_sockets("127.0.0.1".parse().unwrap()).unwrap();
+        assert!(destroyed.sockets == 0 && destroyed.refused > 0);
+        println!("sockets: {}", destroyed.reason.unwrap());
     }
 }
 
@@ -52,6 +57,7 @@ fn without_cap_net_admin_nothing_is_changed() {
     let before = bench.snapshot();
     let rights = ["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
     let said = child_with(&bench, &rights, STATE, bench.state().to_str().unwrap());
+    assert!(said.contains("sockets: Operation not permitted"), "{said}");
     assert!(
         said.contains("CAP_NET_ADMIN is missing, nothing was changed"),
         "{said}"
