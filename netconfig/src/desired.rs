@@ -130,7 +130,7 @@ impl fmt::Display for LinkId {
 pub struct Device {
     /// Which one.
     pub link: LinkId,
-    /// Our overlay addresses. Each is set with its full length, so that the kernel makes no route by itself and
+    /// Our overlay addresses. IPv6 routes lead to the device only if it has an IPv6 address. Each is set with its full length, so that the kernel makes no route by itself and
     /// removing one never takes another along.
     pub addresses: BTreeSet<IpAddr>,
     /// Largest packet.
@@ -253,7 +253,7 @@ impl Desired {
         let mut rest = self.clone();
         match part {
             Part::Device => rest.device = None,
-            Part::Ipv6 => rest.drop_ipv6(),
+            Part::Ipv6 => rest.drop_ipv6_addresses(),
             Part::Exit => rest.exit = None,
             Part::Gateway => rest.gateway = None,
             Part::Guard => {}
@@ -261,14 +261,22 @@ impl Desired {
         rest
     }
 
-    fn drop_ipv6(&mut self) {
+    /// The wish without anything of IPv6, for a host that has none: nothing can leave in clear either.
+    #[must_use]
+    pub(crate) fn without_any_ipv6(&self) -> Self {
+        let mut rest = self.without(Part::Ipv6);
+        rest.routes
+            .retain(|prefix, _| prefix.family() == Family::V4);
+        if let Some(exit) = &mut rest.exit {
+            exit.families.remove(&Family::V6);
+        }
+        rest
+    }
+
+    /// Without an address of its own the device gets no IPv6 routes, only guards.
+    fn drop_ipv6_addresses(&mut self) {
         if let Some(device) = &mut self.device {
             device.addresses.retain(IpAddr::is_ipv4);
-        }
-        self.routes
-            .retain(|prefix, _| prefix.family() == Family::V4);
-        if let Some(exit) = &mut self.exit {
-            exit.families.remove(&Family::V6);
         }
         if let Some(gateway) = &mut self.gateway {
             gateway

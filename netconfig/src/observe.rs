@@ -37,7 +37,7 @@ pub(crate) fn observe(
 
 /// The families that the kernel knows.
 pub(crate) fn families() -> impl Iterator<Item = Family> {
-    let ipv6 = system::ipv6_ability(None).is_ok();
+    let ipv6 = system::has_ipv6();
     Family::BOTH
         .into_iter()
         .filter(move |family| *family == Family::V4 || ipv6)

@@ -60,18 +60,29 @@ impl Default for Observed {
 /// What this host lets us do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Abilities {
-    /// IPv6 is there and not disabled on the device.
-    pub ipv6: Result<(), String>,
+    /// What of IPv6 there is.
+    pub ipv6: Ipv6,
     /// The firewall can be changed.
     pub firewall: Result<(), String>,
     /// Kernel settings can be changed.
     pub sysctl: Result<(), String>,
 }
 
+/// What of IPv6 a host has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ipv6 {
+    /// All of it.
+    Works,
+    /// The device cannot have it, for this reason; other links can, so the guards are needed all the more.
+    NotOnDevice(String),
+    /// No link has it, for this reason.
+    Absent(String),
+}
+
 impl Default for Abilities {
     fn default() -> Self {
         Self {
-            ipv6: Ok(()),
+            ipv6: Ipv6::Works,
             firewall: Ok(()),
             sysctl: Ok(()),
         }

@@ -211,12 +211,32 @@ fn disabled_ipv6_costs_ipv6_only() {
     );
     let said = outcome.problems[0].to_string();
     assert!(
-        said.contains("net.ipv6.conf.tg0.disable_ipv6") && said.contains("everything else works"),
+        said.contains("net.ipv6.conf.all.disable_ipv6") && said.contains("everything else works"),
         "{said}"
     );
     assert!(bench.sh("ip route").contains("100.64.0.0/10 dev tg0"));
     assert!(bench.sh("ip rule").contains("5211:") && !bench.sh("ip -6 rule").contains("5211:"));
     bench.undo();
+}
+
+#[test]
+fn ipv6_disabled_on_the_device_alone_leaves_guards_for_what_other_links_would_carry() {
+    let bench = Bench::new();
+    let lan = bench.lab.network("lan").unwrap();
+    lan.attach(&bench.host, &["2001:db8:7::1/64"]).unwrap();
+    bench.sh(
+        "ip -6 route add default via 2001:db8:7::2; sysctl -w net.ipv6.conf.tg0.disable_ipv6=1",
+    );
+    assert!(
+        bench.sh("ip route get fd00:64::9").contains("dev eth0"),
+        "it would leave in clear"
+    );
+    let outcome = bench.apply(&desired());
+    assert!(outcome.settled && outcome.lacks(Part::Ipv6), "{outcome:?}");
+    let said = outcome.problems[0].to_string();
+    assert!(said.contains("net.ipv6.conf.tg0.disable_ipv6"), "{said}");
+    bench.host.sh("ip route get fd00:64::9").unwrap_err();
+    assert!(bench.sh("ip route").contains("100.64.0.0/10 dev tg0"));
 }
 
 #[test]
