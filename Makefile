@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-long lint deny directions doc
+.PHONY: help build tools test test-long bench-netconfig lint deny directions doc
 
 LONG_TESTS := debian
 
@@ -18,6 +18,9 @@ test: tools ## the everyday tests, under ten minutes, as root
 
 test-long: tools ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
+
+bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
+	cargo bench -p tidegate-netconfig --bench scale
 
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check

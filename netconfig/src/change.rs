@@ -115,18 +115,19 @@ impl Action {
     /// How to undo the change, oldest first. What carries our mark shares one step.
     #[must_use]
     pub fn undo(&self, marks: &Marks) -> Vec<Undo> {
+        let sysctl = |(key, was): (&SysctlKey, &String)| Undo::Sysctl {
+            key: key.clone(),
+            was: was.clone(),
+        };
         let step = match self {
             Self::SetSysctl {
                 key, was, along, ..
             } => {
-                let sysctl = |key: &SysctlKey, was: &String| Undo::Sysctl {
-                    key: key.clone(),
-                    was: was.clone(),
-                };
                 return along
                     .iter()
-                    .map(|(key, was)| sysctl(key, was))
-                    .chain([sysctl(key, was)])
+                    .map(|(key, was)| (key, was))
+                    .chain([(key, was)])
+                    .map(sysctl)
                     .collect();
             }
             Self::SetMtu { link, was, .. } => Undo::Mtu {

@@ -1,5 +1,7 @@
 //! What the caller wants the host's network to look like.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -128,7 +130,7 @@ impl fmt::Display for LinkId {
 pub struct Device {
     /// Which one.
     pub link: LinkId,
-    /// Our overlay addresses. Each is set with its full length, so that the kernel makes no route by itself and
+    /// Our overlay addresses. IPv6 routes lead to the device only if it has an IPv6 address. Each is set with its full length, so that the kernel makes no route by itself and
     /// removing one never takes another along.
     pub addresses: BTreeSet<IpAddr>,
     /// Largest packet.
@@ -251,7 +253,7 @@ impl Desired {
         let mut rest = self.clone();
         match part {
             Part::Device => rest.device = None,
-            Part::Ipv6 => rest.drop_ipv6(),
+            Part::Ipv6 => rest.drop_ipv6_addresses(),
             Part::Exit => rest.exit = None,
             Part::Gateway => rest.gateway = None,
             Part::Guard => {}
@@ -259,14 +261,22 @@ impl Desired {
         rest
     }
 
-    fn drop_ipv6(&mut self) {
+    /// The wish without anything of IPv6, for a host that has none: nothing can leave in clear either.
+    #[must_use]
+    pub(crate) fn without_any_ipv6(&self) -> Self {
+        let mut rest = self.without(Part::Ipv6);
+        rest.routes
+            .retain(|prefix, _| prefix.family() == Family::V4);
+        if let Some(exit) = &mut rest.exit {
+            exit.families.remove(&Family::V6);
+        }
+        rest
+    }
+
+    /// Without an address of its own the device gets no IPv6 routes, only guards.
+    fn drop_ipv6_addresses(&mut self) {
         if let Some(device) = &mut self.device {
             device.addresses.retain(IpAddr::is_ipv4);
-        }
-        self.routes
-            .retain(|prefix, _| prefix.family() == Family::V4);
-        if let Some(exit) = &mut self.exit {
-            exit.families.remove(&Family::V6);
         }
         if let Some(gateway) = &mut self.gateway {
             gateway
@@ -295,66 +305,6 @@ impl Desired {
                 .iter()
                 .any(|gateway| gateway.families().any(|family| family == Family::V6))
     }
-
-    /// Whether the wish makes sense, on whatever host.
-    ///
-    /// # Errors
-    /// The first contradiction found.
-    pub fn check(&self) -> Result<(), DesiredError> {
-        self.marks.check()?;
-        if let Some(device) = &self.device {
-            self.check_device(device)?;
-        }
-        self.routes
-            .iter()
-            .try_for_each(|(prefix, wanted)| self.check_route(*prefix, wanted))
-    }
-
-    fn check_device(&self, device: &Device) -> Result<(), DesiredError> {
-        let outside = |address: &&IpAddr| !self.ranges.iter().any(|range| range.holds(**address));
-        if let Some(address) = device.addresses.iter().find(outside) {
-            return Err(DesiredError::AddressOutside(*address));
-        }
-        let least = if device.addresses.iter().any(IpAddr::is_ipv6) {
-            1280
-        } else {
-            576
-        };
-        let fits = (least..=65_535).contains(&device.mtu);
-        if fits {
-            Ok(())
-        } else {
-            Err(DesiredError::Mtu {
-                mtu: device.mtu,
-                least,
-            })
-        }
-    }
-
-    fn check_route(&self, prefix: Prefix, wanted: &Wanted) -> Result<(), DesiredError> {
-        let within = self.ranges.iter().any(|range| range.covers(prefix));
-        let touched = self.ranges.iter().find(|range| range.overlaps(prefix));
-        match (wanted.kind, touched) {
-            _ if prefix.length() == 0 => return Err(DesiredError::DefaultRoute(prefix)),
-            (RouteKind::Overlay, _) if !within => return Err(DesiredError::PrefixOutside(prefix)),
-            (RouteKind::Subnet, Some(range)) => {
-                return Err(DesiredError::SubnetInside {
-                    subnet: prefix,
-                    range: *range,
-                });
-            }
-            _ => {}
-        }
-        let fits = (1..=MAX_METRIC).contains(&wanted.metric);
-        if fits {
-            Ok(())
-        } else {
-            Err(DesiredError::Metric {
-                prefix,
-                metric: wanted.metric,
-            })
-        }
-    }
 }
 
 impl Gateway {
@@ -365,161 +315,5 @@ impl Gateway {
                 .iter()
                 .any(|network| network.family() == *family)
         })
-    }
-}
-
-impl Marks {
-    fn check(&self) -> Result<(), DesiredError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let wrong = if self.protocol <= 4 {
-            "a protocol number up to 4 is the kernel's"
-        } else if matches!(self.table, 0 | 253..=255) {
-            "routing tables 0 and 253 to 255 are the kernel's"
-        } else if self.fwmark == 0 {
-            "a firewall mark of 0 is no mark"
-        } else if !(1..32_765).contains(&self.priority) {
-            "the rules must come after priority 0 and before 32766"
-        } else if !(1..=64).contains(&self.nft_table.len()) || !self.nft_table.bytes().all(plain) {
-            "the firewall table's name must be 1 to 64 letters, digits, dashes or underscores"
-        } else {
-            return Ok(());
-        };
-        Err(DesiredError::Marks(wrong))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn desired() -> Desired {
-        let link = LinkId::Name(LinkName::new("tg0").unwrap());
-        let addresses = BTreeSet::from(["100.64.0.1".parse().unwrap()]);
-        Desired {
-            device: Some(Device {
-                link,
-                addresses,
-                mtu: 1420,
-                queue: None,
-            }),
-            ranges: BTreeSet::from(["100.64.0.0/10".parse().unwrap()]),
-            ..Desired::nothing(Marks::default())
-        }
-    }
-
-    fn with_route(prefix: &str, kind: RouteKind, metric: u32) -> Desired {
-        let wanted = Wanted {
-            kind,
-            metric,
-            overlap: Overlap::Refuse,
-        };
-        Desired {
-            routes: BTreeMap::from([(prefix.parse().unwrap(), wanted)]),
-            ..desired()
-        }
-    }
-
-    #[test]
-    fn a_sound_wish_passes() {
-        assert_eq!(desired().check(), Ok(()));
-        assert_eq!(
-            with_route("100.64.0.0/10", RouteKind::Overlay, 500).check(),
-            Ok(())
-        );
-        assert_eq!(
-            with_route("10.0.0.0/8", RouteKind::Subnet, 500).check(),
-            Ok(())
-        );
-    }
-
-    #[test]
-    fn what_lies_outside_of_the_overlay_is_refused() {
-        let prefix = "8.8.8.0/24";
-        let refused = with_route(prefix, RouteKind::Overlay, 500).check();
-        assert_eq!(
-            refused,
-            Err(DesiredError::PrefixOutside(prefix.parse().unwrap()))
-        );
-        let mut outside = desired();
-        outside.ranges.clear();
-        assert_eq!(
-            outside.check(),
-            Err(DesiredError::AddressOutside("100.64.0.1".parse().unwrap()))
-        );
-    }
-
-    #[test]
-    fn a_subnet_route_takes_nothing_from_the_overlay() {
-        for prefix in ["100.64.7.0/24", "100.0.0.0/8"] {
-            let refused = with_route(prefix, RouteKind::Subnet, 500).check();
-            assert!(
-                matches!(refused, Err(DesiredError::SubnetInside { .. })),
-                "{prefix}"
-            );
-        }
-        let refused = with_route("0.0.0.0/0", RouteKind::Subnet, 500).check();
-        assert_eq!(
-            refused,
-            Err(DesiredError::DefaultRoute(Prefix::all(Family::V4)))
-        );
-    }
-
-    #[test]
-    fn metrics_and_mtus_have_bounds() {
-        for metric in [0, GUARD_METRIC] {
-            let refused = with_route("10.0.0.0/8", RouteKind::Subnet, metric).check();
-            assert!(
-                matches!(refused, Err(DesiredError::Metric { .. })),
-                "{metric}"
-            );
-        }
-        let mut small = desired();
-        small.device.as_mut().unwrap().mtu = 500;
-        assert_eq!(
-            small.check(),
-            Err(DesiredError::Mtu {
-                mtu: 500,
-                least: 576
-            })
-        );
-    }
-
-    #[test]
-    fn marks_of_the_kernel_are_not_ours() {
-        for marks in [
-            Marks {
-                protocol: 2,
-                ..Marks::default()
-            },
-            Marks {
-                table: 254,
-                ..Marks::default()
-            },
-            Marks {
-                fwmark: 0,
-                ..Marks::default()
-            },
-            Marks {
-                priority: 32_766,
-                ..Marks::default()
-            },
-            Marks {
-                nft_table: "x; flush".into(),
-                ..Marks::default()
-            },
-        ] {
-            assert!(matches!(
-                Desired::nothing(marks).check(),
-                Err(DesiredError::Marks(_))
-            ));
-        }
-    }
-
-    #[test]
-    fn link_names_are_the_kernels() {
-        for name in ["", ".", "..", "a/b", "a b", "sixteen-letters-", "colon:0"] {
-            assert!(LinkName::new(name).is_err(), "{name:?}");
-        }
-        assert_eq!(LinkName::new("eth0.100").unwrap().as_str(), "eth0.100");
     }
 }

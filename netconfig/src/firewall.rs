@@ -4,6 +4,8 @@
 //! one transaction, and compared by these comments. The program's JSON is written by hand here: a dozen rules do
 //! not need a model of the whole language, and JSON strings cannot be mistaken for syntax.
 
+mod rules;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -100,76 +102,6 @@ impl Filter {
             | Self::Isolate { .. } => FORWARD,
         }
     }
-
-    fn statements(&self) -> Vec<Value> {
-        match self {
-            Self::SaveMark(mark) => {
-                vec![
-                    udp(),
-                    same(meta("mark"), json!(mark)),
-                    set(json!({"ct": {"key": "mark"}}), meta("mark")),
-                ]
-            }
-            Self::RestoreMark(mark) => {
-                vec![
-                    udp(),
-                    same(json!({"ct": {"key": "mark"}}), json!(mark)),
-                    set(meta("mark"), json!(mark)),
-                ]
-            }
-            Self::Shield { device, address } => vec![
-                differs(meta("iifname"), json!(device.as_str())),
-                same(
-                    header(Family::of(*address), "daddr"),
-                    json!(address.to_string()),
-                ),
-                differs(
-                    json!({"fib": {"result": "type", "flags": ["saddr"]}}),
-                    json!("local"),
-                ),
-                json!({"drop": null}),
-            ],
-            Self::Serve { device, network } => {
-                let mut statements = vec![same(meta("iifname"), json!(device.as_str()))];
-                statements.push(within(*network, "daddr"));
-                statements.extend([
-                    differs(meta("oifname"), json!(device.as_str())),
-                    json!({"accept": null}),
-                ]);
-                statements
-            }
-            Self::ServeOnly { device } => {
-                vec![
-                    same(meta("iifname"), json!(device.as_str())),
-                    json!({"drop": null}),
-                ]
-            }
-            Self::AnswersOnly { device } => vec![
-                same(meta("oifname"), json!(device.as_str())),
-                json!({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["invalid", "new", "untracked"]}}),
-                json!({"drop": null}),
-            ],
-            Self::Isolate { device, family } => vec![
-                same(
-                    meta("nfproto"),
-                    json!(if *family == Family::V4 {
-                        "ipv4"
-                    } else {
-                        "ipv6"
-                    }),
-                ),
-                differs(meta("iifname"), json!(device.as_str())),
-                differs(meta("oifname"), json!(device.as_str())),
-                json!({"drop": null}),
-            ],
-            Self::Masquerade { device, from, to } => vec![
-                within(*from, "saddr"),
-                within(*to, "daddr"),
-                differs(meta("oifname"), json!(device.as_str())),
-                json!({"masquerade": null}),
-            ],
-        }
-    }
 }
 
 impl fmt::Display for Filter {
@@ -261,46 +193,6 @@ impl TableView {
         rules.sort_by(|one: &(String, String), other| one.0.cmp(&other.0));
         Some(Self { rules })
     }
-}
-
-fn meta(key: &str) -> Value {
-    json!({"meta": {"key": key}})
-}
-
-fn same(left: Value, right: Value) -> Value {
-    json!({"match": {"op": "==", "left": left, "right": right}})
-}
-
-fn differs(left: Value, right: Value) -> Value {
-    json!({"match": {"op": "!=", "left": left, "right": right}})
-}
-
-fn set(key: Value, value: Value) -> Value {
-    json!({"mangle": {"key": key, "value": value}})
-}
-
-fn udp() -> Value {
-    same(meta("l4proto"), json!("udp"))
-}
-
-fn header(family: Family, field: &str) -> Value {
-    let protocol = if family == Family::V4 { "ip" } else { "ip6" };
-    json!({"payload": {"protocol": protocol, "field": field}})
-}
-
-fn within(prefix: Prefix, field: &str) -> Value {
-    if prefix.length() == 0 {
-        return same(
-            meta("nfproto"),
-            json!(if prefix.family() == Family::V4 {
-                "ipv4"
-            } else {
-                "ipv6"
-            }),
-        );
-    }
-    let range = json!({"prefix": {"addr": prefix.address().to_string(), "len": prefix.length()}});
-    same(header(prefix.family(), field), range)
 }
 
 #[cfg(test)]

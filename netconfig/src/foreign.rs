@@ -91,6 +91,15 @@ impl ForeignSet {
         }
     }
 
+    /// Removes what a route replaced: the one of the same prefix and metric.
+    pub(crate) fn remove_replaced(&mut self, by: &Foreign) -> Removal {
+        let same = |entry: &&Foreign| (entry.prefix, entry.metric) == (by.prefix, by.metric);
+        match self.entries.iter().find(same).cloned() {
+            Some(former) => self.remove(&former),
+            None => Removal::Unknown,
+        }
+    }
+
     /// The routes known on a link.
     pub(crate) fn on_link(&self, link: u32) -> Vec<Foreign> {
         self.entries

@@ -1,7 +1,10 @@
 //! This host: observe, plan, journal, apply, verify.
 
+mod outcome;
+mod scan;
+
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::Path as FilePath;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -9,61 +12,25 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 
 use crate::apply::{self, Failure};
 use crate::change::Change;
-use crate::desired::{Desired, Marks, Part};
-use crate::error::DesiredError;
+use crate::desired::{Desired, LinkId, LinkName, Marks};
 use crate::foreign::ForeignSet;
-use crate::journal::{Journal, JournalError, OnCheckpoint};
+use crate::journal::{Journal, OnCheckpoint};
+use crate::mtu::Path;
 use crate::netlink::diag::{self, Destroyed};
 use crate::netlink::{Existing, Netlink, NetlinkError};
 use crate::observe;
 use crate::observed::Observed;
-use crate::plan::{Conflict, Plan, Problem, plan};
+use crate::plan::{Plan, Problem, plan};
 use crate::system;
 use crate::undo::{Booted, Undo};
+
+pub use outcome::{HostError, Outcome};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "network.journal";
 
 /// One round for each part that may fail, one to settle and one to see that it has.
 const ROUNDS: usize = 7;
-
-/// Why the host could not be configured at all.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HostError {
-    /// The wish contradicts itself.
-    #[error(transparent)]
-    Desired(#[from] DesiredError),
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The kernel cannot be asked.
-    #[error("the kernel's network configuration cannot be read or written: {0}")]
-    Netlink(#[from] NetlinkError),
-    /// The process lacks a right.
-    #[error(
-        "CAP_NET_ADMIN is missing, nothing was changed: run the service with that capability; looking still works"
-    )]
-    NotPermitted,
-    /// The kernel does not say which boot this is.
-    #[error("cannot read /proc/sys/kernel/random/boot_id ({0}), nothing was changed: mount /proc")]
-    Boot(std::io::ErrorKind),
-}
-
-/// What [`Host::reconcile`] did and could not do.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Outcome {
-    /// What was changed, in order.
-    pub changes: Vec<Change>,
-    /// Routes that are left out because the host reaches those addresses without us.
-    pub conflicts: Vec<Conflict>,
-    /// Parts of the wish that this host cannot fulfil now, each left out whole.
-    pub problems: Vec<Problem>,
-    /// Single changes that failed and are missed by nothing else.
-    pub failures: Vec<Failure>,
-    /// Whether a last look showed everything in place.
-    pub settled: bool,
-}
 
 /// This host's network, and the journal of what we did to it. All calls block, for milliseconds mostly.
 pub struct Host {
@@ -82,7 +49,7 @@ impl Host {
     ///
     /// # Errors
     /// When the journal or the kernel's socket cannot be opened.
-    pub fn open(state: &Path, marks: Marks) -> Result<Self, HostError> {
+    pub fn open(state: &FilePath, marks: Marks) -> Result<Self, HostError> {
         let boot = system::boot_id().map_err(|error| HostError::Boot(error.kind()))?;
         let journal = Journal::open(state, JOURNAL)?;
         let netlink = Netlink::open(NETLINK_ROUTE)?;
@@ -195,68 +162,26 @@ impl Host {
         self.netlink.port()
     }
 
-    pub(crate) const fn netlink(&mut self) -> &mut Netlink {
-        &mut self.netlink
+    /// The device's number and name, if it is there and a tunnel.
+    pub(crate) fn find_device(&mut self, id: &LinkId) -> Option<(u32, LinkName)> {
+        let told = observe::find_link(&mut self.netlink, id).ok()??;
+        told.tunnel.then_some((told.index, told.name))
+    }
+
+    /// The way that the tunnel's own packets to `endpoint` take, or `None` if there is none.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn path_to(&mut self, endpoint: IpAddr) -> Result<Option<Path>, HostError> {
+        Ok(observe::find_path(
+            &mut self.netlink,
+            endpoint,
+            self.marks.fwmark,
+        )?)
     }
 
     pub(crate) const fn foreign(&mut self) -> Option<&mut ForeignSet> {
         self.foreign.as_mut()
-    }
-
-    /// Reads the whole main table once more.
-    pub(crate) fn rescan(&mut self) -> Result<(), HostError> {
-        if let Some(foreign) = &self.foreign {
-            self.foreign = Some(observe::scan(
-                &mut self.netlink,
-                foreign,
-                &self.marks,
-                None,
-            )?);
-        }
-        Ok(())
-    }
-
-    /// Reads one link's part of the main table; gives whether anything changed.
-    pub(crate) fn rescan_link(&mut self, link: u32) -> Result<bool, HostError> {
-        let Some(foreign) = &self.foreign else {
-            return Ok(false);
-        };
-        let before = foreign.on_link(link);
-        let found = observe::scan(&mut self.netlink, foreign, &self.marks, Some(link))?;
-        let now = found.on_link(link);
-        let changed = before != now;
-        let Some(foreign) = &mut self.foreign else {
-            return Ok(false);
-        };
-        let mut crowded = false;
-        for gone in before.iter().filter(|route| !now.contains(route)) {
-            crowded |= foreign.remove(gone) == crate::foreign::Removal::Rescan;
-        }
-        for route in now {
-            foreign.add(route);
-        }
-        if crowded {
-            self.rescan()?;
-        }
-        Ok(changed)
-    }
-
-    /// Looks for routes of others that touch the wanted prefixes, if these are not the ones looked for already.
-    fn follow(&mut self, desired: &Desired) -> Result<(), HostError> {
-        let followed = self
-            .foreign
-            .as_ref()
-            .is_some_and(|foreign| foreign.wanted().iter().eq(desired.routes.keys()));
-        if !followed {
-            let wanted = ForeignSet::new(desired.routes.keys().copied());
-            self.foreign = Some(observe::scan(
-                &mut self.netlink,
-                &wanted,
-                &desired.marks,
-                None,
-            )?);
-        }
-        Ok(())
     }
 
     /// Journals everything, then changes it. Gives what was made, and what could not be.
@@ -373,22 +298,5 @@ impl Host {
             _ => None,
         };
         self.made().iter().filter_map(former).collect()
-    }
-}
-
-impl Outcome {
-    /// Everything that a person should know, one line each.
-    pub fn complaints(&self) -> impl Iterator<Item = String> {
-        let conflicts = self.conflicts.iter().map(ToString::to_string);
-        let problems = self.problems.iter().map(ToString::to_string);
-        conflicts
-            .chain(problems)
-            .chain(self.failures.iter().map(ToString::to_string))
-    }
-
-    /// Whether a part of the wish is left out.
-    #[must_use]
-    pub fn lacks(&self, part: Part) -> bool {
-        self.problems.iter().any(|problem| problem.part == part)
     }
 }

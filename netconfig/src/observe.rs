@@ -1,14 +1,16 @@
 //! Looking at the host: only at what concerns us.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::desired::{Desired, LinkId, Marks};
 use crate::foreign::ForeignSet;
+use crate::mtu::Path;
 use crate::netlink::{Netlink, NetlinkError, address, link, route, rule};
-use crate::observed::{Abilities, Foreign, Link, MAIN_TABLE, Observed};
-use crate::prefix::{Family, Prefix};
+use crate::observed::{Abilities, Link, MAIN_TABLE, Observed};
+use crate::prefix::Family;
 use crate::system;
 use crate::undo::Undo;
 
@@ -24,7 +26,7 @@ pub(crate) fn observe(
         ..Observed::default()
     };
     observe_links(netlink, desired, &mut observed)?;
-    observe_addresses(netlink, desired, foreign, &mut observed)?;
+    observe_addresses(netlink, &desired.marks, &mut observed)?;
     observed.foreign.extend(foreign.entries().iter().cloned());
     for family in families() {
         observe_family(netlink, &desired.marks, family, &mut observed)?;
@@ -35,7 +37,7 @@ pub(crate) fn observe(
 
 /// The families that the kernel knows.
 pub(crate) fn families() -> impl Iterator<Item = Family> {
-    let ipv6 = system::ipv6_ability(None).is_ok();
+    let ipv6 = system::has_ipv6();
     Family::BOTH
         .into_iter()
         .filter(move |family| *family == Family::V4 || ipv6)
@@ -59,20 +61,23 @@ pub(crate) fn scan(
             ..route::Query::default()
         };
         let so_far = found;
-        found = netlink.gather(
+        let scanned = netlink.gather(
             &query.message(family),
             || so_far.clone(),
             |found, message| {
                 let RouteNetlinkMessage::NewRoute(message) = message else {
                     return;
                 };
-                if let Some(told) =
-                    route::Told::read(&message).filter(|told| foreign_in_main(told, marks))
-                {
+                let told = route::Told::read(&message);
+                if let Some(told) = told.filter(|told| foreign_in_main(told, marks)) {
                     found.add(told.foreign());
                 }
             },
-        )?;
+        );
+        found = match scanned {
+            Err(error) if error.is(libc::ENODEV) => so_far, // the link is gone, and its routes with it
+            scanned => scanned?,
+        };
     }
     Ok(found)
 }
@@ -135,6 +140,28 @@ pub(crate) fn find_link(
     }
 }
 
+/// Where packets with our mark to an address go, and how large they may be there.
+pub(crate) fn find_path(
+    netlink: &mut Netlink,
+    endpoint: IpAddr,
+    mark: u32,
+) -> Result<Option<Path>, NetlinkError> {
+    let found = match netlink.find(route::lookup(endpoint, mark)) {
+        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => route::read_lookup(&message),
+        Ok(_) => None,
+        Err(NetlinkError::Refused(_)) => None, // unreachable, prohibited, or no route at all
+        Err(error) => return Err(error),
+    };
+    let Some((link, source, mtu)) = found else {
+        return Ok(None);
+    };
+    let mtu = match mtu {
+        Some(mtu) => Some(mtu),
+        None => find_link(netlink, &LinkId::Index(link))?.map(|told| told.mtu),
+    };
+    Ok(mtu.map(|mtu| Path { link, source, mtu }))
+}
+
 impl From<link::Told> for Link {
     fn from(told: link::Told) -> Self {
         let link::Told {
@@ -158,8 +185,7 @@ impl From<link::Told> for Link {
 
 fn observe_addresses(
     netlink: &mut Netlink,
-    desired: &Desired,
-    foreign: &ForeignSet,
+    marks: &Marks,
     observed: &mut Observed,
 ) -> Result<(), NetlinkError> {
     let addresses = netlink.gather(&address::query(), Vec::new, |addresses, message| {
@@ -172,27 +198,12 @@ fn observe_addresses(
             link: told.link,
             address: told.address,
         };
-        let ours = told.protocol == desired.marks.protocol || observed.made.contains(&step);
+        let ours = told.protocol == marks.protocol || observed.made.contains(&step);
         if let Some(link) = observed.links.get_mut(&told.link) {
             link.addresses.insert(told.address, ours);
-        } else {
-            let host = host(&told);
-            observed
-                .foreign
-                .extend(Some(host).filter(|host| foreign.touches(host)));
         }
     }
     Ok(())
-}
-
-/// An address of the host is reached directly: by itself.
-pub(crate) fn host(told: &address::Told) -> Foreign {
-    Foreign {
-        prefix: Prefix::host(told.address.addr()),
-        link: Some(told.link),
-        direct: true,
-        metric: 0,
-    }
 }
 
 fn observe_family(

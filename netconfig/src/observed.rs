@@ -28,7 +28,8 @@ pub struct Observed {
     pub routes: BTreeSet<Route>,
     /// Policy rules with our protocol number.
     pub rules: BTreeSet<Rule>,
-    /// Routes and addresses of others that touch a wanted prefix.
+    /// Routes of others in the main table that touch a wanted prefix. The host's own addresses do not count: they are
+    /// found before any of these.
     pub foreign: BTreeSet<Foreign>,
     /// Kernel settings that the plan may need; a missing one does not exist on this host.
     pub sysctls: BTreeMap<SysctlKey, String>,
@@ -59,18 +60,29 @@ impl Default for Observed {
 /// What this host lets us do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Abilities {
-    /// IPv6 is there and not disabled on the device.
-    pub ipv6: Result<(), String>,
+    /// What of IPv6 there is.
+    pub ipv6: Ipv6,
     /// The firewall can be changed.
     pub firewall: Result<(), String>,
     /// Kernel settings can be changed.
     pub sysctl: Result<(), String>,
 }
 
+/// What of IPv6 a host has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ipv6 {
+    /// All of it.
+    Works,
+    /// The device cannot have it, for this reason; other links can, so the guards are needed all the more.
+    NotOnDevice(String),
+    /// No link has it, for this reason.
+    Absent(String),
+}
+
 impl Default for Abilities {
     fn default() -> Self {
         Self {
-            ipv6: Ok(()),
+            ipv6: Ipv6::Works,
             firewall: Ok(()),
             sysctl: Ok(()),
         }
@@ -158,7 +170,7 @@ pub struct Foreign {
     pub prefix: Prefix,
     /// On which link, if it names one.
     pub link: Option<u32>,
-    /// Whether the host reaches them without a router, or has them itself.
+    /// Whether the host reaches them without a router.
     pub direct: bool,
     /// Its priority among routes of the same prefix.
     pub metric: u32,

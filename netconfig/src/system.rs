@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::firewall::TableView;
+use crate::observed::Ipv6;
 use crate::prefix::Family;
 use crate::sysctl::{Leaf, SysctlKey};
 
@@ -52,22 +53,36 @@ pub(crate) fn sysctl_ability() -> Result<(), String> {
     })
 }
 
-/// Whether IPv6 can be used on a link.
-pub(crate) fn ipv6_ability(link: Option<&str>) -> Result<(), String> {
-    let conf = PathBuf::from(ROOT).join("net/ipv6/conf");
-    if !conf.is_dir() {
-        return Err("this kernel has no IPv6: boot it without ipv6.disable=1".to_owned());
+/// Whether the kernel has IPv6 at all.
+pub(crate) fn has_ipv6() -> bool {
+    PathBuf::from(ROOT).join("net/ipv6/conf").is_dir()
+}
+
+/// What of IPv6 there is on this host and on a link.
+pub(crate) fn ipv6_ability(link: Option<&str>) -> Ipv6 {
+    if !has_ipv6() {
+        return Ipv6::Absent("this kernel has no IPv6: boot it without ipv6.disable=1".to_owned());
     }
-    let Some(link) = link else { return Ok(()) };
-    match fs::read_to_string(conf.join(link).join("disable_ipv6")) {
-        Ok(text) if text.trim() == "0" => Ok(()),
-        Ok(_) => Err(format!(
-            "IPv6 is disabled on {link}: set net.ipv6.conf.{link}.disable_ipv6 to 0"
-        )),
-        Err(_) => Err(format!(
-            "IPv6 is not available on {link}: its MTU may be below 1280"
-        )),
+    // Routes that lead nowhere hang on the loopback link.
+    if !enabled("lo") {
+        return Ipv6::Absent(
+            "IPv6 is disabled on this host: set net.ipv6.conf.all.disable_ipv6 to 0".to_owned(),
+        );
     }
+    match link {
+        Some(link) if !enabled(link) => Ipv6::NotOnDevice(format!(
+            "IPv6 is disabled on {link}: set net.ipv6.conf.{link}.disable_ipv6 to 0, and its MTU to 1280 at least"
+        )),
+        _ => Ipv6::Works,
+    }
+}
+
+fn enabled(link: &str) -> bool {
+    let path = PathBuf::from(ROOT)
+        .join("net/ipv6/conf")
+        .join(link)
+        .join("disable_ipv6");
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == "0")
 }
 
 /// All settings that a plan may want to change.

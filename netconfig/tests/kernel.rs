@@ -1,5 +1,7 @@
 //! The whole way from a wish to the real kernel and back, in network namespaces.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use support::{
 };
 use tidegate_netconfig::desired::{Data, Overlap, RouteKind};
 use tidegate_netconfig::{Desired, Family, Part};
+use tidegate_tests::wait_until;
 
 #[test]
 fn bring_up_sets_everything_and_a_second_time_changes_nothing() {
@@ -204,10 +207,12 @@ fn guards_hold_when_the_data_stops_and_when_the_device_vanishes() {
     assert!(bench.sh("ip route get 100.64.3.3").contains("dev tg0"));
     drop(bench.tunnel.take());
     for target in ["100.64.3.3", "10.9.0.1"] {
-        bench
-            .host
-            .sh(&format!("ip route get {target}"))
-            .unwrap_err();
+        let lookup = format!("ip route get {target}");
+        // The kernel takes a closed device down in the background.
+        wait_until(Duration::from_secs(5), "the guard to show", || {
+            bench.host.sh(&lookup).is_err()
+        })
+        .unwrap();
     }
     assert!(bench.apply(&wish).lacks(Part::Device));
     bench.undo();
@@ -305,15 +310,29 @@ fn a_gateway_masquerades_answers_and_forwards_nothing_else() {
         "{outcome:?}"
     );
     let tunnel = bench.tunnel.as_ref().unwrap();
-    // A peer of the overlay asks the server, which knows no way back to the overlay.
-    tunnel
-        .send(&echo_request([100, 64, 0, 9], [192, 168, 7, 2]))
-        .unwrap();
-    let answer = receive_echo_reply(tunnel);
+    let peer = [100, 64, 0, 9];
+    // A peer of the overlay asks a host that is not served, and one that is, which knows no way back to the overlay.
+    tunnel.send(&echo_request(peer, [192, 168, 8, 2])).unwrap();
+    tunnel.send(&echo_request(peer, [192, 168, 7, 2])).unwrap();
+    let answer = receive_echo(tunnel);
     assert_eq!(
-        (&answer[12..16], &answer[16..20]),
-        (&[192, 168, 7, 2][..], &[100, 64, 0, 9][..])
+        (answer[20], &answer[12..16], &answer[16..20]),
+        (0, &[192, 168, 7, 2][..], &peer[..])
     );
+    // The LAN starts nothing towards the overlay: the peer hears the answer to its next question first.
+    server
+        .sh("ip route add 100.64.0.0/10 via 192.168.7.1; ping -c1 -W1 100.64.0.9 || true")
+        .unwrap();
+    tunnel.send(&echo_request(peer, [192, 168, 7, 2])).unwrap();
+    assert_eq!(receive_echo(tunnel)[20], 0);
+    // All of that is the firewall's work: more is served when it is told so, and all passes when it is gone.
+    bench.apply(&with_gateway(&["192.168.7.0/24", "192.168.8.0/24"]));
+    tunnel.send(&echo_request(peer, [192, 168, 8, 2])).unwrap();
+    assert_eq!(receive_echo(tunnel)[12..16], [192, 168, 8, 2]);
+    bench.sh("nft delete table inet tidegate");
+    server.sh("ping -c1 -W1 100.64.0.9 || true").unwrap();
+    assert_eq!(receive_echo(tunnel)[20], 8);
+    bench.apply(&with_gateway(&["192.168.7.0/24"]));
     // Not served, and not between other links, as before.
     stranger.run("ping", ["-c1", "-W1", "192.168.8.1"]).unwrap();
     stranger
@@ -353,21 +372,21 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
     u16::try_from(!sum & 0xffff).unwrap().to_be_bytes()
 }
 
-/// Skips what the kernel sends by itself, such as router solicitations.
-fn receive_echo_reply(tunnel: &tun_rs::SyncDevice) -> Vec<u8> {
+/// The next ICMP echo request or reply, past what the kernel sends by itself, such as router solicitations.
+fn receive_echo(tunnel: &tun_rs::SyncDevice) -> Vec<u8> {
     let deadline = Instant::now() + Duration::from_secs(10);
     tunnel.set_nonblocking(true).unwrap();
     let mut packet = [0; 2000];
     while Instant::now() < deadline {
         match tunnel.recv(&mut packet) {
-            Ok(length) if packet[0] >> 4 == 4 && packet[9] == 1 && packet[20] == 0 => {
+            Ok(length) if packet[0] >> 4 == 4 && packet[9] == 1 && [0, 8].contains(&packet[20]) => {
                 return packet[..length].to_vec();
             }
             Ok(_) => {}
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-    panic!("no answer came back through the tunnel");
+    panic!("no echo came through the tunnel");
 }
 
 #[test]

@@ -19,9 +19,9 @@ pub(crate) struct Frame<'a> {
 
 /// What a message means to whoever sent a request.
 #[derive(Debug)]
-pub(crate) enum Meaning<'a> {
+pub(crate) enum Meaning {
     Done(Result<(), NetlinkError>),
-    Data(&'a [u8]),
+    Data,
     Nothing,
 }
 
@@ -53,12 +53,12 @@ impl<'a> Frame<'a> {
         self.whole.get(HEADER..).unwrap_or_default()
     }
 
-    pub(crate) fn meaning(&self) -> Meaning<'a> {
+    pub(crate) fn meaning(&self) -> Meaning {
         match i32::from(self.kind) {
             libc::NLMSG_NOOP => Meaning::Nothing,
             libc::NLMSG_ERROR | libc::NLMSG_DONE => Meaning::Done(self.code()),
             libc::NLMSG_OVERRUN => Meaning::Done(Err(NetlinkError::Malformed)),
-            _ => Meaning::Data(self.payload()),
+            _ => Meaning::Data,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -78,6 +79,42 @@ impl Query {
             .extend(self.link.map(RouteAttribute::Oif));
         RouteNetlinkMessage::GetRoute(message)
     }
+}
+
+/// A request for the route that a packet with this mark would take.
+pub(crate) fn lookup(to: IpAddr, mark: u32) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(Family::of(to));
+    message.header.destination_prefix_length = Prefix::host(to).length();
+    message.attributes = vec![
+        RouteAttribute::Destination(RouteAddress::from(to)),
+        RouteAttribute::Mark(mark),
+    ];
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+/// Reads the answer to a lookup: link, source address, and the MTU if the route has one of its own.
+pub(crate) fn read_lookup(message: &RouteMessage) -> Option<(u32, Option<IpAddr>, Option<u32>)> {
+    let (mut link, mut source, mut mtu) = (None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Oif(found) => link = Some(*found),
+            RouteAttribute::PrefSource(RouteAddress::Inet(found)) => {
+                source = Some(IpAddr::V4(*found))
+            }
+            RouteAttribute::PrefSource(RouteAddress::Inet6(found)) => {
+                source = Some(IpAddr::V6(*found))
+            }
+            RouteAttribute::Metrics(metrics) => {
+                mtu = metrics.iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(*mtu),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    Some((link?, source, mtu.filter(|mtu| *mtu > 0)))
 }
 
 impl Told {

@@ -121,7 +121,7 @@ impl Netlink {
             self.receive()?;
             for frame in frames(&self.buffer).filter(|frame| frame.sequence == self.sequence) {
                 match frame.meaning() {
-                    Meaning::Data(_) => {
+                    Meaning::Data => {
                         return frame
                             .route_message()
                             .map(Some)
@@ -199,7 +199,7 @@ impl Netlink {
             for frame in frames(&self.buffer).filter(|frame| frame.sequence == self.sequence) {
                 whole &= frame.flags & NLM_F_DUMP_INTR == 0;
                 match frame.meaning() {
-                    Meaning::Data(_) => each(&frame),
+                    Meaning::Data => each(&frame),
                     Meaning::Done(result) => return result.map(|()| whole),
                     Meaning::Nothing => {}
                 }

@@ -6,11 +6,12 @@
 use crate::change::{Action, Change, Reason};
 use crate::desired::Part;
 use crate::observed::{Observed, Route, Target};
+use crate::prefix::Family;
 use crate::sysctl::SysctlKey;
 use crate::undo::Undo;
 
 use super::gateway::resets;
-use super::goal::{Goal, SysctlGoal};
+use super::goal::{DeviceGoal, Goal, SysctlGoal};
 use super::routes::part_of;
 
 pub(super) fn changes(goal: &Goal, observed: &Observed, forget: &[Undo]) -> Vec<Change> {
@@ -200,51 +201,40 @@ fn configure_device(goal: &Goal) -> Vec<Change> {
     let Some(device) = &goal.device else {
         return Vec::new();
     };
-    let link = &device.link;
-    let mut actions = Vec::new();
-    if link.mtu != device.mtu {
-        actions.push((
-            Action::SetMtu {
-                link: link.index,
-                was: link.mtu,
-                to: device.mtu,
-            },
-            Reason::Differs,
-        ));
-    }
-    if let Some(queue) = device.queue.filter(|queue| *queue != link.queue) {
-        actions.push((
-            Action::SetQueue {
-                link: link.index,
-                was: link.queue,
-                to: queue,
-            },
-            Reason::Differs,
-        ));
-    }
-    if !link.up {
-        actions.push((Action::SetUp { link: link.index }, Reason::Missing));
-    }
-    let mut changes: Vec<_> = actions
+    let (index, link) = (device.link.index, &device.link);
+    let mtu = (link.mtu != device.mtu).then_some(Action::SetMtu {
+        link: index,
+        was: link.mtu,
+        to: device.mtu,
+    });
+    let queue = device.queue.filter(|queue| *queue != link.queue);
+    let queue = queue.map(|to| Action::SetQueue {
+        link: index,
+        was: link.queue,
+        to,
+    });
+    let up = (!link.up).then_some(Action::SetUp { link: index });
+    let differs = mtu
         .into_iter()
-        .map(|(action, reason)| change(action, reason, Part::Device))
-        .collect();
-    for address in device
+        .chain(queue)
+        .map(|action| (action, Reason::Differs));
+    let settings = differs.chain(up.map(|action| (action, Reason::Missing)));
+    let settings = settings.map(|(action, reason)| change(action, reason, Part::Device));
+    settings.chain(add_addresses(device)).collect()
+}
+
+fn add_addresses(device: &DeviceGoal) -> impl Iterator<Item = Change> {
+    let missing = device
         .addresses
         .iter()
-        .filter(|address| !link.addresses.contains_key(address))
-    {
+        .filter(|address| !device.link.addresses.contains_key(address));
+    missing.map(|address| {
         let action = Action::AddAddress {
-            link: link.index,
+            link: device.link.index,
             address: *address,
         };
-        changes.push(change(
-            action,
-            Reason::Missing,
-            part_of(crate::Family::of(address.addr())),
-        ));
-    }
-    changes
+        change(action, Reason::Missing, part_of(Family::of(address.addr())))
+    })
 }
 
 /// Our addresses that are not wanted, on whatever link.

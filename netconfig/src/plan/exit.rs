@@ -44,7 +44,7 @@ fn add_routes(goal: &mut Goal, desired: &Desired, family: Family) {
         target: Target::Unreachable,
     };
     goal.routes.insert(route, (Part::Guard, Reason::Guard));
-    if let (Data::Flowing, Some(device)) = (desired.data, &goal.device) {
+    if let (Data::Flowing, Some(device)) = (desired.data, goal.flows(family)) {
         let route = Route {
             metric: METRIC,
             target: Target::Link(device.link.index),

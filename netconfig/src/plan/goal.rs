@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use crate::change::Reason;
 use crate::desired::{Desired, Device, Marks, Part};
 use crate::firewall::Table;
-use crate::observed::{Link, Observed, Route, Rule};
+use crate::observed::{Ipv6, Link, Observed, Route, Rule};
+use crate::prefix::Family;
 use crate::sysctl::SysctlKey;
 use crate::undo::Undo;
 
@@ -84,34 +85,52 @@ impl Goal {
     /// The wish without the parts for which the host lacks something; each is named.
     fn possible(&mut self, desired: &Desired, observed: &Observed) -> Desired {
         let abilities = &observed.abilities;
-        let mut lacks: Vec<(Part, &String)> = Vec::new();
+        let mut rest = desired.clone();
         if let (true, Err(missing)) = (desired.device.is_some(), &observed.device) {
-            lacks.push((Part::Device, missing));
+            rest = self.leave_out(Part::Device, missing, rest.without(Part::Device));
         }
-        if let (true, Err(missing)) = (desired.has_ipv6(), &abilities.ipv6) {
-            lacks.push((Part::Ipv6, missing));
+        match &abilities.ipv6 {
+            Ipv6::NotOnDevice(missing) if desired.has_ipv6() => {
+                rest = self.leave_out(Part::Ipv6, missing, rest.without(Part::Ipv6));
+            }
+            Ipv6::Absent(missing) if desired.has_ipv6() => {
+                rest = self.leave_out(Part::Ipv6, missing, rest.without_any_ipv6());
+            }
+            _ => {}
         }
         let occupied = foreign_table(desired, observed);
+        let needs = [&occupied, &abilities.firewall, &abilities.sysctl];
+        let missing = needs.into_iter().find_map(|able| able.as_ref().err());
         for (part, wanted) in [
             (Part::Exit, desired.exit.is_some()),
             (Part::Gateway, desired.gateway.is_some()),
         ] {
-            let missing = [&occupied, &abilities.firewall, &abilities.sysctl]
-                .into_iter()
-                .find_map(|able| able.as_ref().err());
             if let (true, Some(missing)) = (wanted, missing) {
-                lacks.push((part, missing));
+                rest = self.leave_out(part, missing, rest.without(part));
             }
         }
-        let mut rest = desired.clone();
-        for (part, missing) in lacks {
-            rest = rest.without(part);
-            self.problems.push(Problem {
-                part,
-                missing: missing.clone(),
-            });
-        }
         rest
+    }
+
+    fn leave_out(&mut self, part: Part, missing: &str, rest: Desired) -> Desired {
+        self.problems.push(Problem {
+            part,
+            missing: missing.to_owned(),
+        });
+        rest
+    }
+
+    /// Whether packets of a family can go to the device.
+    pub(super) fn flows(&self, family: Family) -> Option<&DeviceGoal> {
+        let has = |device: &&DeviceGoal| {
+            device
+                .addresses
+                .iter()
+                .any(|address| Family::of(address.addr()) == family)
+        };
+        self.device
+            .as_ref()
+            .filter(|device| family == Family::V4 || has(device))
     }
 }
 

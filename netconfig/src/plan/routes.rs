@@ -29,7 +29,7 @@ pub(super) fn add(goal: &mut Goal, desired: &Desired, observed: &Observed) {
                 wanted: *prefix,
                 existing,
             });
-        } else if let (Data::Flowing, Some(device)) = (desired.data, &goal.device) {
+        } else if let (Data::Flowing, Some(device)) = (desired.data, goal.flows(prefix.family())) {
             let target = Target::Link(device.link.index);
             let route = Route {
                 prefix: *prefix,

@@ -1,5 +1,8 @@
 //! What the namespace tests share.
 #![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub(crate) mod crowd;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -84,7 +87,7 @@ pub(crate) fn make_tunnel(host: &LabHost) -> tun_rs::SyncDevice {
 
 pub(crate) fn snapshot(host: &LabHost) -> String {
     host.sh(
-        "ip -d addr; for f in -4 -6; do echo $f; ip -d $f route show table all | grep -v '^multicast'; ip -d $f rule; done; \
+        "ip -d addr | sed 's/ tentative//'; for f in -4 -6; do echo $f; ip -d $f route show table all | grep -v '^multicast'; ip -d $f rule; done; \
          nft list ruleset; sysctl -a 2>/dev/null | grep -E '^net.ipv[46].(conf|ip_forward)'",
     )
     .unwrap()

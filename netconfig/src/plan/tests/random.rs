@@ -65,7 +65,10 @@ fn any_desired() -> impl Strategy<Value = Desired> {
             tunnel.mtu = mtu;
             tunnel.addresses = addresses
                 .iter()
-                .map(|n| std::net::Ipv4Addr::new(100, 64, 0, *n).into())
+                .map(|n| match n % 2 {
+                    0 => std::net::IpAddr::from([100, 64, 0, *n]),
+                    _ => std::net::IpAddr::from([0xfd00, 1, 0, 0, 0, 0, 0, u16::from(*n)]),
+                })
                 .collect();
             wish.device = wish.device.filter(|_| device);
             let data = if flowing {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use crate::change::{Action, Reason};
 use crate::desired::{Data, Desired, Exit, GUARD_METRIC, Gateway, Marks, Overlap, Part, RouteKind};
-use crate::observed::{Foreign, Observed, Route, Rule, Target};
+use crate::observed::{Foreign, Ipv6, Observed, Route, Rule, Target};
 use crate::plan::plan;
 use crate::prefix::Family;
 use crate::sysctl::{Leaf, SysctlKey};
@@ -478,7 +478,7 @@ fn parts_that_the_host_cannot_do_are_left_out_whole() {
         let mut host = host();
         match part {
             Part::Gateway => host.abilities.firewall = Err(lame.into()),
-            Part::Ipv6 => host.abilities.ipv6 = Err(lame.into()),
+            Part::Ipv6 => host.abilities.ipv6 = Ipv6::NotOnDevice(lame.into()),
             _ => host.device = Err(lame.into()),
         }
         let plan = apply(&mut host, &wish);
@@ -496,6 +496,29 @@ fn parts_that_the_host_cannot_do_are_left_out_whole() {
             "it settles without {part}"
         );
     }
+}
+
+#[test]
+fn ipv6_missing_on_the_device_alone_is_guarded_all_the_same() {
+    let mut host = host();
+    host.abilities.ipv6 = Ipv6::NotOnDevice("IPv6 is disabled on tg0".into());
+    apply(&mut host, &with_exit());
+    let ipv6 = |route: &&Route| route.prefix.family() == Family::V6;
+    let routes: Vec<_> = host.routes.iter().filter(ipv6).collect();
+    assert!(
+        routes.len() == 2
+            && routes
+                .iter()
+                .all(|route| route.target == Target::Unreachable),
+        "{routes:?}"
+    );
+    host.abilities.ipv6 = Ipv6::Absent("this kernel has no IPv6".into());
+    apply(&mut host, &with_exit());
+    assert_eq!(
+        host.routes.iter().filter(ipv6).count(),
+        0,
+        "there is nothing to leave by"
+    );
 }
 
 #[test]
