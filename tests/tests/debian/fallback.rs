@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidegate_tests::{binary, debs};
 
-use crate::site::Site;
+use crate::site::{Site, UP};
 
 #[test]
 fn without_resolved_each_fallback_works_and_is_undone() {
@@ -25,9 +25,25 @@ fn without_resolved_each_fallback_works_and_is_undone() {
     machine.install(&debs(&["openresolv"]).unwrap()).unwrap();
     site.sh(record);
     site.goes_up_and_down("resolvconf");
+    check_not_taken(&site);
     site.sh("dpkg --purge openresolv");
 
     check_reboot(&mut site);
+}
+
+/// With a local resolver in front, resolvconf lists no other server, so ours would never be asked.
+fn check_not_taken(site: &Site) {
+    site.sh("echo nameserver 127.0.0.1 | resolvconf -a lo.local");
+    let before = site.file_state();
+    let helper = site.machine.command("/usr/bin/tidegate-dns");
+    let output = helper.args(UP).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("does not list 100.64.0.1"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(site.file_state(), before);
 }
 
 /// The block outlives a boot; the unit that runs first at the next one takes it out, and the other puts it in again.

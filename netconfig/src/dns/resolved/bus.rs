@@ -112,7 +112,8 @@ impl Bus {
         servers.map_err(said("SetLinkDNSEx"))
     }
 
-    /// A resolved that does not run, or does not know the link, has nothing to revert.
+    /// A link that resolved does not know has nothing to revert. A resolved that does not run has: it remembers
+    /// links, so that is an error.
     pub(super) async fn revert(&self, link: &Link) -> Result<(), ResolvedError> {
         let reverted = self.resolve.revert_link(link.index).await;
         match reverted.map_err(|error| judge("RevertLink", link, &error)) {
