@@ -42,6 +42,8 @@ mod key;
 pub mod merge;
 pub mod packet;
 mod routes;
+#[cfg(test)]
+mod samples;
 mod sink;
 pub mod split;
 mod status;
