@@ -122,3 +122,46 @@ pub(crate) fn verifies(packet: &[u8]) -> bool {
     let ip = !v4 || checksum::fold(checksum::sum(&packet[..20])) == u16::MAX;
     ip && len == packet.len() && checksum::fold(upper) == u16::MAX
 }
+
+/// A TCP SYN with these options, checksums right.
+pub(crate) fn syn(options: &[u8]) -> Vec<u8> {
+    let options = [options, &[0; 3][..(4 - options.len() % 4) % 4]].concat();
+    let mut packet = [ip4(6), TCP[..20].to_vec(), options.clone()].concat();
+    packet[33] = 0x02;
+    packet[32] = ((20 + options.len()) as u8 / 4) << 4;
+    complete(packet)
+}
+
+/// Fills in lengths and checksums.
+pub(crate) fn complete(mut packet: Vec<u8>) -> Vec<u8> {
+    let v4 = packet[0] >> 4 == 4;
+    let len = packet.len();
+    let (start, number) = if v4 { (20, packet[9]) } else { (40, packet[6]) };
+    if v4 {
+        packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+        packet[10..12].fill(0);
+        let sum = !checksum::fold(checksum::sum(&packet[..20]));
+        packet[10..12].copy_from_slice(&sum.to_ne_bytes());
+    } else {
+        packet[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
+    }
+    let (field, pseudo) = match number {
+        6 => (16, true),
+        17 => {
+            packet[start + 4..start + 6].copy_from_slice(&((len - start) as u16).to_be_bytes());
+            (6, true)
+        }
+        1 => (2, false),
+        58 => (2, true),
+        _ => return packet,
+    };
+    packet[start + field..start + field + 2].fill(0);
+    let pseudo = if pseudo {
+        checksum::pseudo_header(&packet, number, len - start)
+    } else {
+        0
+    };
+    let sum = !checksum::fold(pseudo + checksum::sum(&packet[start..]));
+    packet[start + field..start + field + 2].copy_from_slice(&sum.to_ne_bytes());
+    packet
+}
