@@ -4,14 +4,13 @@ use super::{Engine, TICK};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::gate::{Admission, Rate};
-use crate::live::{Attempt, Live};
+use crate::live::Live;
 use crate::peer::{EPOCHS, Peer, Place};
 use crate::sink::DatagramSink;
 use crate::time::{Mono, Now};
 use crate::tunnel::{COOKIE_REPLY, INITIATION, RESPONSE, Tunnel};
 use rand_chacha::rand_core::RngCore;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Initiations that one peer may have us answer.
 const INITIATIONS: Rate = Rate {
@@ -22,6 +21,8 @@ const COOKIES: Rate = Rate {
     per_second: 100,
     burst: 100,
 };
+/// After so many answers without a session, one may be made where there is a session already.
+const PATIENCE: u8 = 3;
 /// Keepalives until the far end has shown that it knows the session.
 const CONFIRMS: u8 = 4;
 
@@ -118,10 +119,16 @@ impl Engine {
     ) -> Result<(), Discard> {
         let peer = self.peers.at(place).ok_or(Discard::NoPeer)?;
         let choices = self.choices(peer, hint, now.mono)?;
-        let count = if peer.unconfirmed == 0 { 1 } else { EPOCHS };
+        let (again, count) = (
+            peer.unconfirmed,
+            if peer.unconfirmed == 0 { 1 } else { EPOCHS },
+        );
         let settled = self.ready_place(peer, now.mono).is_some();
-        for span in choices.into_iter().flatten().take(count) {
-            self.answer_in(span, place, message, from, out, now)?;
+        for (rank, span) in choices.into_iter().flatten().take(count).enumerate() {
+            // A guess disturbs the timers of a session in use, so that comes last.
+            if rank == 0 || again >= PATIENCE || !self.in_use(place, span) {
+                self.answer_in(span, place, message, from, out, now)?;
+            }
         }
         if let Some(peer) = self.peers.at_mut(place) {
             peer.unconfirmed = peer.unconfirmed.saturating_add(1);
@@ -131,6 +138,13 @@ impl Engine {
             self.move_to(place, from);
         }
         Ok(())
+    }
+
+    fn in_use(&self, place: Place, span: usize) -> bool {
+        let tunnel = self.peers.at(place).and_then(|peer| peer.tunnels[span]);
+        tunnel
+            .and_then(|tunnel| self.live.at(tunnel))
+            .is_some_and(|live| live.tunnel.ready())
     }
 
     /// The epochs in which this peer can be answered, likeliest first.
@@ -309,10 +323,6 @@ impl Engine {
             return;
         };
         if live.attempt.is_none() && !live.tunnel.ready() {
-            live.attempt = Some(Attempt {
-                tries: 0,
-                next: now.mono,
-            });
             self.initiate(tunnel, out, now);
         }
     }
@@ -322,11 +332,7 @@ impl Engine {
         let Some(live) = self.live.at_mut(tunnel) else {
             return;
         };
-        let tries = live.attempt.map_or(0, |attempt| attempt.tries);
-        live.attempt = Some(Attempt {
-            tries: tries + 1,
-            next: now.mono + patience(tries),
-        });
+        let tries = live.plan(now.mono);
         let mut message = [0; INITIATION];
         if live.tunnel.initiate(&mut message) {
             let place = live.peer;
@@ -392,10 +398,15 @@ impl Engine {
     }
 
     pub(super) fn drop_tunnel(&mut self, tunnel: Place) {
-        if let Some(live) = self.live.remove(tunnel)
-            && let Some(peer) = self.peers.at_mut(live.peer)
-        {
-            peer.tunnels[live.span] = None;
+        let Some(live) = self.live.remove(tunnel) else {
+            return;
+        };
+        let Some(peer) = self.peers.at_mut(live.peer) else {
+            return;
+        };
+        peer.tunnels[live.span] = None;
+        if peer.tunnels.iter().all(Option::is_none) {
+            self.drop_waiting(live.peer);
         }
     }
 
@@ -409,16 +420,6 @@ impl Engine {
     pub(super) fn end_of(&self, place: Place, span: usize) -> Mono {
         let peer = self.peers.at(place).map_or(Mono(0), |peer| peer.deadline);
         peer.min(self.end_of_span(span))
-    }
-}
-
-/// How long to wait for an answer. An answer is good as long as only one newer initiation has left, so the
-/// later waits also cover slow paths.
-fn patience(tries: u32) -> Duration {
-    match tries {
-        0..8 => Duration::from_millis(250),
-        8..14 => Duration::from_secs(1),
-        _ => Duration::from_secs(5),
     }
 }
 
