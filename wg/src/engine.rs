@@ -1,5 +1,6 @@
 //! The engine: owned by one thread, driven by calls.
 
+mod answer;
 mod apply;
 mod handshake;
 mod incoming;
