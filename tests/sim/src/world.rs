@@ -101,6 +101,7 @@ pub struct World {
     pub lost: usize,
     /// Sees every datagram that leaves (time, from, to, bytes) and says whether it may.
     pub watch: Option<Watch>,
+    keys: Vec<PublicKey>,
     now: u64,
     random: u64,
     flying: BTreeMap<(u64, u64), Flying>,
@@ -140,6 +141,7 @@ impl World {
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self {
             nodes,
+            keys,
             link,
             lost: 0,
             watch: None,
@@ -196,6 +198,19 @@ impl World {
                 psks,
             }),
         );
+    }
+
+    /// Makes a node known to another again, with its keys in these epochs.
+    pub fn add(&mut self, number: u8, other: u8, epochs: &[u64]) {
+        let psks = epochs
+            .iter()
+            .map(|epoch| (Epoch(*epoch), psk(number, other, *epoch)))
+            .collect();
+        let config = PeerConfig {
+            psks,
+            ..peer_config(other, self.keys[usize::from(other)])
+        };
+        self.apply(number, Command::AddPeer(config));
     }
 
     /// Makes an epoch known to all, and active.
@@ -355,16 +370,10 @@ impl Node {
         };
         let others = || (0..keys.len() as u8).filter(|other| *other != number);
         for other in others() {
-            let config = PeerConfig {
-                id: peer(other),
-                key: keys[usize::from(other)],
-                candidates: vec![address(other)],
-                keepalive: None,
-                mtu: None,
-                deadline: Mono::NEVER,
-                psks: Vec::new(),
-            };
-            node.set_up(Command::AddPeer(config), now);
+            node.set_up(
+                Command::AddPeer(peer_config(other, keys[usize::from(other)])),
+                now,
+            );
         }
         let routes = Routes::new(others().map(|other| (Prefix::host(inner(other)), peer(other))));
         let rules = [
@@ -407,6 +416,18 @@ impl Node {
             "a packet arrived twice"
         );
         numbers.len()
+    }
+}
+
+fn peer_config(other: u8, key: PublicKey) -> PeerConfig {
+    PeerConfig {
+        id: peer(other),
+        key,
+        candidates: vec![address(other)],
+        keepalive: None,
+        mtu: None,
+        deadline: Mono::NEVER,
+        psks: Vec::new(),
     }
 }
 

@@ -194,6 +194,9 @@ impl Engine {
         };
         peer.last_handshake = Some(now.unix);
         peer.unconfirmed = 0;
+        if let Some(endpoint) = peer.endpoint {
+            self.gate.vouch(endpoint.ip(), now.mono);
+        }
         let peer = peer.id;
         if let Some(span) = &self.spans[span] {
             let epoch = span.epoch;
