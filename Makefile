@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-long bench bench-netconfig fuzz lint deny doc
+.PHONY: help build tools test sim test-long bench bench-netconfig fuzz lint deny doc
 
 LONG_TESTS := debian
 
@@ -15,6 +15,10 @@ tools: ## install the programs that the tests run (Debian packages, asks root)
 
 test: tools ## the everyday tests, under ten minutes, as root
 	cargo test --workspace
+	$(MAKE) sim
+
+sim: ## the engine against itself, in virtual time
+	cargo test --locked --manifest-path tests/sim/Cargo.toml
 
 test-long: tools ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
@@ -24,6 +28,7 @@ fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
 
 bench: ## what one core does per second
 	cargo bench -q -p tidegate-proto --bench speed
+	cargo bench -q -p tidegate-wg --bench engine
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale
@@ -31,6 +36,8 @@ bench-netconfig: tools ## how long a thousand routes take, and what a full routi
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path tests/sim/Cargo.toml --check
+	cargo clippy --manifest-path tests/sim/Cargo.toml --all-targets --locked -- -D warnings
 	packaging/check-directions
 
 deny: ## bans, licences and sources of all dependencies

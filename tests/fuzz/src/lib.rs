@@ -20,3 +20,4 @@
 //! A new target is a function, a line in `TARGETS`, a program of four lines and a folder with one sound input.
 
 pub mod proto;
+pub mod wg;
