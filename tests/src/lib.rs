@@ -22,6 +22,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cable;
 mod command;
 mod error;
 mod host;
@@ -33,6 +34,7 @@ mod space;
 mod wait;
 
 pub use crate::{
+    cable::cable,
     command::{Command, Output},
     error::LabError,
     host::Host,

@@ -3,18 +3,23 @@
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
+use tidegate_wg::{Mono, Now};
 
 /// Time since boot, suspend included: the clock that every deadline is measured on.
-pub fn boottime() -> Duration {
+#[inline]
+pub fn boottime() -> Mono {
     let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+    Mono(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
 }
 
-/// Wall time since 1970; zero where the wall clock stands before that.
-pub fn unix_time() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+/// Both clocks. The wall clock counts as zero where it stands before 1970.
+#[inline]
+pub fn now() -> Now {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Now {
+        mono: boottime(),
+        unix: unix.unwrap_or(Duration::ZERO),
+    }
 }
 
 #[cfg(test)]
@@ -23,10 +28,10 @@ mod tests {
 
     #[test]
     fn boot_time_advances_and_counts_from_boot() {
-        let first = boottime();
-        let second = boottime();
-        assert!(second >= first);
-        assert!(first > Duration::ZERO);
-        assert!(unix_time() > first);
+        let first = now();
+        let second = now();
+        assert!(second.mono >= first.mono);
+        assert!(first.mono > Mono(0));
+        assert!(u128::from(first.mono.0) < first.unix.as_nanos());
     }
 }

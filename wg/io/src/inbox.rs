@@ -1,7 +1,7 @@
 //! Buffers for one receive call, made once.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::Socket;
@@ -21,8 +21,6 @@ pub(crate) struct Inbox {
 /// Datagrams of `stride` bytes each, the last may be shorter, from one address.
 pub(crate) struct Train<'a> {
     pub(crate) from: SocketAddr,
-    /// Our address that they were sent to.
-    pub(crate) to: Option<IpAddr>,
     pub(crate) stride: usize,
     pub(crate) bytes: &'a mut [u8],
 }
@@ -63,7 +61,6 @@ impl Inbox {
             .filter(|(_, meta)| meta.len > 0 && meta.stride > 0)
             .map(|(bytes, meta)| Train {
                 from: meta.addr,
-                to: meta.dst_ip,
                 stride: meta.stride,
                 bytes: &mut bytes[..meta.len],
             })

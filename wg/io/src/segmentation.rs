@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use tidegate_wg::Mono;
 
 /// Refusals in a row, with no success between them, that mean the device and not a path.
 const REFUSALS: u32 = 8;
@@ -20,7 +21,7 @@ pub(crate) enum Segmentation {
     /// In use, with this many refusals since the last success.
     On { refusals: u32 },
     /// Refused by the device; tried again at this boot time.
-    Paused { until: Duration },
+    Paused { until: Mono },
     /// Not offered by the kernel, or not wanted.
     Unsupported,
 }
@@ -39,7 +40,7 @@ impl Segmentation {
     }
 
     #[inline]
-    pub(crate) fn may_be_used(&mut self, boot: Duration) -> bool {
+    pub(crate) fn may_be_used(&mut self, boot: Mono) -> bool {
         match *self {
             Self::On { .. } => true,
             Self::Unsupported => false,
@@ -53,7 +54,7 @@ impl Segmentation {
 
     /// Judges a segmented send; true where its datagrams have to be sent one by one.
     #[inline]
-    pub(crate) fn judge(&mut self, sent: &io::Result<()>, boot: Duration) -> bool {
+    pub(crate) fn judge(&mut self, sent: &io::Result<()>, boot: Mono) -> bool {
         let Err(error) = sent else {
             *self = Self::on();
             return false;
@@ -67,11 +68,11 @@ impl Segmentation {
     }
 
     #[cold]
-    fn refused(&mut self, weight: u32, boot: Duration, error: &io::Error) {
+    fn refused(&mut self, weight: u32, boot: Mono, error: &io::Error) {
         let Self::On { refusals } = self else { return };
         *refusals = refusals.saturating_add(weight);
         if *refusals >= REFUSALS {
-            let until = boot.saturating_add(PAUSE);
+            let until = boot + PAUSE;
             tracing::warn!(%error, "UDP segmentation refused, sending datagrams one by one");
             *self = Self::Paused { until };
         }
@@ -82,7 +83,7 @@ impl Segmentation {
 mod tests {
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1000);
+    const NOW: Mono = Mono(1_000_000_000_000);
 
     fn refusal(errno: Errno) -> io::Result<()> {
         Err(errno.into())

@@ -10,12 +10,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use quinn_udp::{Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
+use tidegate_wg::Mono;
 
 use crate::error::StartError;
 use crate::segmentation::Segmentation;
@@ -80,11 +80,12 @@ pub struct UdpCounters {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) to: SocketAddr,
-    /// The address that the peer knows us by; the kernel's choice where there is none.
-    pub(crate) from: Option<IpAddr>,
     pub(crate) datagrams: &'a [u8],
     pub(crate) segment: usize,
 }
+
+/// How many sockets there are at most.
+pub(crate) const FAMILIES: usize = 2;
 
 /// The sockets of both families.
 pub(crate) struct Sockets {
@@ -174,7 +175,7 @@ impl Sockets {
     }
 
     /// Sends a batch, or counts why it could not be sent.
-    pub(crate) fn send(&mut self, batch: &Outgoing<'_>, boot: Duration) {
+    pub(crate) fn send(&mut self, batch: &Outgoing<'_>, boot: Mono) {
         let udp = match batch.to {
             SocketAddr::V4(_) => self.v4.as_mut(),
             SocketAddr::V6(_) => self.v6.as_mut(),
@@ -237,7 +238,7 @@ impl Udp {
         self.state.gro_segments() > 1
     }
 
-    fn send(&mut self, batch: &Outgoing<'_>, boot: Duration, counters: &mut UdpCounters) {
+    fn send(&mut self, batch: &Outgoing<'_>, boot: Mono, counters: &mut UdpCounters) {
         if batch.datagrams.len() <= batch.segment {
             let sent = self.try_send(batch, None, counters);
             return count(sent, 1, counters);
@@ -271,7 +272,7 @@ impl Udp {
             ecn: None,
             contents: batch.datagrams,
             segment_size,
-            src_ip: batch.from,
+            src_ip: None,
         };
         counters.sends += 1;
         match self.state.try_send((&self.socket).into(), &transmit) {
