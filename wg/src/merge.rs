@@ -1,0 +1,367 @@
+//! Reassembly in software: neighbouring segments of one flow become one frame for the TUN device.
+//!
+//! A packet is put where its payload directly follows the payload before it; the headers that it thereby
+//! covers are kept aside and put back. So a merged frame is never copied together. Only segments
+//! whose checksums verify are merged, since the merged frame tells the kernel not to look again.
+
+use crate::checksum;
+use crate::packet::protocol;
+use crate::sink::PacketSink;
+use crate::vnet::{self, Offload, SegmentKind};
+
+const MOST_PACKET: usize = u16::MAX as usize;
+const MOST_HEADERS: usize = 128;
+const ACK: u8 = 0x10;
+const PSH: u8 = 0x08;
+
+/// Takes finished frames, offload header first.
+pub trait FrameWriter {
+    /// Writes one frame to the device; what cannot be written is the writer's to count.
+    fn write(&mut self, frame: &[u8]);
+}
+
+impl<F: FnMut(&[u8])> FrameWriter for F {
+    fn write(&mut self, frame: &[u8]) {
+        self(frame);
+    }
+}
+
+/// What the device can cut again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Merges {
+    /// TCP of both families.
+    pub tcp: bool,
+    /// UDP of both families (the kernel can since 6.2).
+    pub udp: bool,
+}
+
+/// A [`PacketSink`] that merges. Packets leave in the order they came.
+///
+/// What is pending stays until [`Merger::flush`], which belongs at the end of every batch.
+#[derive(Debug)]
+pub struct Merger<W> {
+    writer: W,
+    merges: Merges,
+    buffers: [Vec<u8>; 2],
+    /// Which buffer is being filled.
+    current: usize,
+    group: Option<Group>,
+    /// Where the latest place begins.
+    place: usize,
+    /// The bytes that the latest place covers, until it is committed or forgotten.
+    covered: Option<[u8; MOST_HEADERS]>,
+}
+
+/// Segments of one flow that wait to become one frame.
+#[derive(Clone, Debug)]
+struct Group {
+    first: Segment,
+    headers: [u8; MOST_HEADERS],
+    /// End of the payload so far.
+    end: usize,
+    count: usize,
+    next_sequence: u32,
+}
+
+/// A packet that can be merged.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    kind: SegmentKind,
+    /// Where TCP or UDP starts.
+    start: usize,
+    headers: usize,
+    payload: usize,
+    sequence: u32,
+    push: bool,
+}
+
+impl<W: FrameWriter> Merger<W> {
+    /// A merger that hands its frames to `writer`.
+    pub fn new(writer: W, merges: Merges) -> Self {
+        let buffer = || vec![0; vnet::LEN + MOST_PACKET + MOST_HEADERS];
+        Self {
+            writer,
+            merges,
+            buffers: [buffer(), buffer()],
+            current: 0,
+            group: None,
+            place: vnet::LEN,
+            covered: None,
+        }
+    }
+
+    /// The writer.
+    pub fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    /// Changes what is merged, from the next packet on: for a kernel that refused a merged frame.
+    pub fn set_merges(&mut self, merges: Merges) {
+        self.flush();
+        self.merges = merges;
+    }
+
+    /// Writes what is pending.
+    pub fn flush(&mut self) {
+        self.uncover();
+        if let Some(group) = self.group.take() {
+            let frame = &mut self.buffers[self.current][..group.end];
+            group.seal(frame);
+            self.writer.write(frame);
+        }
+    }
+
+    fn uncover(&mut self) {
+        if let (Some(covered), Some(group)) = (self.covered.take(), &self.group) {
+            let len = group.first.headers;
+            self.buffers[self.current][self.place..group.end].copy_from_slice(&covered[..len]);
+        }
+    }
+
+    /// Writes the packet in the latest place by itself, or makes it the first of a new group.
+    fn begin(&mut self, segment: Option<Segment>, len: usize) {
+        let end = vnet::LEN + len;
+        let buffer = &mut self.buffers[self.current];
+        match segment.filter(|segment| !segment.push) {
+            Some(first) => self.group = Some(Group::new(first, &buffer[vnet::LEN..end])),
+            None => {
+                Offload::None.write(buffer);
+                self.writer.write(&buffer[..end]);
+            }
+        }
+    }
+
+    /// Moves the packet in the latest place to the other buffer, and writes what was before it.
+    fn replace(&mut self, len: usize) {
+        let [a, b] = &mut self.buffers;
+        let (from, to) = if self.current == 0 { (a, b) } else { (b, a) };
+        to[vnet::LEN..vnet::LEN + len].copy_from_slice(&from[self.place..self.place + len]);
+        self.flush();
+        self.current ^= 1;
+    }
+}
+
+impl<W: FrameWriter> PacketSink for Merger<W> {
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        self.uncover();
+        if self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.end + len > vnet::LEN + MOST_PACKET)
+        {
+            self.flush();
+        }
+        self.place = vnet::LEN;
+        if let Some(group) = &self.group {
+            self.place = group.end - group.first.headers;
+            let mut covered = [0; MOST_HEADERS];
+            covered[..group.first.headers]
+                .copy_from_slice(&self.buffers[self.current][self.place..group.end]);
+            self.covered = Some(covered);
+        }
+        &mut self.buffers[self.current][self.place..]
+    }
+
+    fn commit(&mut self, len: usize) {
+        let packet = &self.buffers[self.current][self.place..self.place + len];
+        let segment = Segment::parse(packet, self.merges);
+        let Some(group) = &mut self.group else {
+            return self.begin(segment, len);
+        };
+        if let Some(segment) = segment.filter(|segment| group.accepts(segment, packet)) {
+            let full = group.add(&segment);
+            self.uncover_behind(&segment);
+            if full {
+                self.flush();
+            }
+            return;
+        }
+        self.replace(len);
+        self.begin(segment, len);
+    }
+}
+
+impl<W: FrameWriter> Merger<W> {
+    /// Puts back the end of the payload that the headers of the merged segment covered.
+    fn uncover_behind(&mut self, segment: &Segment) {
+        if let Some(covered) = self.covered.take() {
+            let end = self.place + segment.headers;
+            self.buffers[self.current][self.place..end]
+                .copy_from_slice(&covered[..segment.headers]);
+        }
+    }
+}
+
+impl Group {
+    fn new(first: Segment, packet: &[u8]) -> Self {
+        let mut headers = [0; MOST_HEADERS];
+        headers[..first.headers].copy_from_slice(&packet[..first.headers]);
+        let next_sequence = first.sequence.wrapping_add(first.payload as u32);
+        Self {
+            first,
+            headers,
+            end: vnet::LEN + packet.len(),
+            count: 1,
+            next_sequence,
+        }
+    }
+
+    fn accepts(&self, segment: &Segment, packet: &[u8]) -> bool {
+        segment.kind == self.first.kind
+            && segment.start == self.first.start
+            && segment.headers == self.first.headers
+            && segment.payload <= self.first.payload
+            && (segment.kind == SegmentKind::Udp || segment.sequence == self.next_sequence)
+            && same_flow(
+                &self.headers[..segment.headers],
+                &packet[..segment.headers],
+                segment,
+            )
+    }
+
+    /// Counts the segment in; true if no other can follow it.
+    fn add(&mut self, segment: &Segment) -> bool {
+        self.end += segment.payload;
+        self.count += 1;
+        self.next_sequence = self.next_sequence.wrapping_add(segment.payload as u32);
+        if segment.push {
+            self.headers[self.first.start + 13] |= PSH;
+        }
+        segment.push || segment.payload < self.first.payload
+    }
+
+    /// Writes the headers of the whole frame.
+    fn seal(mut self, frame: &mut [u8]) {
+        if self.count == 1 {
+            return Offload::None.write(frame);
+        }
+        let Segment {
+            kind,
+            start,
+            headers,
+            payload,
+            ..
+        } = self.first;
+        Offload::Segment {
+            kind,
+            size: payload as u16,
+            start: start as u16,
+            headers: headers as u16,
+        }
+        .write(frame);
+        let len = frame.len() - vnet::LEN;
+        self.write_lengths(len);
+        let number = if kind == SegmentKind::Udp {
+            protocol::UDP
+        } else {
+            protocol::TCP
+        };
+        // Not inverted: the kernel adds the rest to it.
+        let sum = checksum::fold(checksum::pseudo_header(&self.headers, number, len - start));
+        let field = start + kind.checksum_offset();
+        self.headers[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
+        frame[vnet::LEN..vnet::LEN + headers].copy_from_slice(&self.headers[..headers]);
+    }
+
+    fn write_lengths(&mut self, len: usize) {
+        let start = self.first.start;
+        if self.headers[0] >> 4 == 6 {
+            self.headers[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
+        } else {
+            self.headers[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            self.headers[10..12].fill(0);
+            let sum = !checksum::fold(checksum::sum(&self.headers[..start]));
+            self.headers[10..12].copy_from_slice(&sum.to_ne_bytes());
+        }
+        if self.first.kind == SegmentKind::Udp {
+            self.headers[start + 4..start + 6]
+                .copy_from_slice(&((len - start) as u16).to_be_bytes());
+        }
+    }
+}
+
+impl Segment {
+    /// The packet as a segment, if it is a plain one with payload and its checksum verifies.
+    fn parse(packet: &[u8], merges: Merges) -> Option<Self> {
+        let (start, number) = match *packet.first()? {
+            // No options, no fragment, and a length that is true.
+            0x45 if packet.len() >= 28 && (packet[6] & 0xbf, packet[7]) == (0, 0) => {
+                let len = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+                (len == packet.len()).then_some((20, packet[9]))?
+            }
+            first if first >> 4 == 6 && packet.len() >= 48 => {
+                let len = 40 + usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+                (len == packet.len()).then_some((40, packet[6]))?
+            }
+            _ => return None,
+        };
+        let segment = match number {
+            protocol::TCP if merges.tcp => Self::tcp(packet, start)?,
+            protocol::UDP if merges.udp => Self::udp(packet, start)?,
+            _ => return None,
+        };
+        let pseudo = checksum::pseudo_header(packet, number, packet.len() - start);
+        let ip_verifies = start == 40 || checksum::fold(checksum::sum(&packet[..20])) == u16::MAX;
+        (ip_verifies && checksum::fold(pseudo + checksum::sum(&packet[start..])) == u16::MAX)
+            .then_some(segment)
+    }
+
+    fn tcp(packet: &[u8], start: usize) -> Option<Self> {
+        let header: &[u8; 20] = packet.get(start..)?.first_chunk()?;
+        let headers = start + usize::from(header[12] >> 4) * 4;
+        let plain = header[13] & !PSH == ACK && header[12] & 0xf == 0;
+        if !plain || headers < start + 20 || headers >= packet.len() {
+            return None;
+        }
+        let kind = if start == 20 {
+            SegmentKind::Tcp4
+        } else {
+            SegmentKind::Tcp6
+        };
+        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        Some(Self {
+            kind,
+            start,
+            headers,
+            payload: packet.len() - headers,
+            sequence,
+            push: header[13] & PSH != 0,
+        })
+    }
+
+    fn udp(packet: &[u8], start: usize) -> Option<Self> {
+        let header: &[u8; 8] = packet.get(start..)?.first_chunk()?;
+        let headers = start + 8;
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        // Without a checksum it must stay without one.
+        if len != packet.len() - start || headers >= packet.len() || header[6..8] == [0, 0] {
+            return None;
+        }
+        let payload = packet.len() - headers;
+        Some(Self {
+            kind: SegmentKind::Udp,
+            start,
+            headers,
+            payload,
+            sequence: 0,
+            push: false,
+        })
+    }
+}
+
+/// Whether two packets differ in nothing that cutting could not restore.
+fn same_flow(a: &[u8], b: &[u8], segment: &Segment) -> bool {
+    let ip = if segment.start == 20 {
+        // All but length, id and checksum.
+        a[..2] == b[..2] && a[6..10] == b[6..10] && a[12..20] == b[12..20]
+    } else {
+        a[..4] == b[..4] && a[6..40] == b[6..40]
+    };
+    let (a, b) = (&a[segment.start..], &b[segment.start..]);
+    let ports = a[..4] == b[..4];
+    if segment.kind == SegmentKind::Udp {
+        return ip && ports;
+    }
+    // Acknowledgement, header length, window, urgent pointer and options.
+    ip && ports && a[8..13] == b[8..13] && a[14..16] == b[14..16] && a[18..] == b[18..]
+}

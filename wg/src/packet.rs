@@ -1,0 +1,348 @@
+//! IP packets: parsed once, strictly, into what routing and the filter ask for.
+
+use crate::discard::Discard;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// IP protocol numbers that the engine knows by name.
+pub mod protocol {
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+const HOP_BY_HOP: u8 = 0;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+/// Routing, authentication, no next header, mobility, HIP, shim6 and the experiments: never upper layers.
+const REFUSED: [u8; 8] = [43, 51, 59, 135, 139, 140, 253, 254];
+const TCP_HEADER: usize = 20;
+const SHORT_HEADER: usize = 8;
+
+/// What the headers of a packet say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Packet {
+    /// Where it comes from.
+    pub source: IpAddr,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// The protocol above IP and all its extension headers.
+    pub protocol: u8,
+    /// What that protocol's header says.
+    pub transport: Transport,
+    /// Where that protocol's header starts.
+    pub offset: usize,
+    /// Length of the whole packet by its own word; never more than the bytes at hand.
+    pub len: usize,
+    /// Set if this is a fragment.
+    pub fragment: Option<Fragment>,
+}
+
+/// A piece of a larger packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fragment {
+    /// What joins the pieces.
+    pub id: u32,
+    /// Where this piece belongs, in bytes.
+    pub offset: u16,
+    /// Whether more pieces follow.
+    pub more: bool,
+}
+
+/// The start of the upper layer's header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// TCP.
+    Tcp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// The flag bits, FIN lowest.
+        flags: u8,
+    },
+    /// UDP.
+    Udp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// An ICMP echo or its reply.
+    Echo {
+        /// Request or reply.
+        request: bool,
+        /// The identifier of the program that asked.
+        id: u16,
+    },
+    /// An ICMP error, which quotes the packet it is about from this offset on.
+    IcmpError {
+        /// Offset of the quoted packet.
+        quote: usize,
+    },
+    /// Any other ICMP message.
+    Icmp {
+        /// Its type.
+        kind: u8,
+    },
+    /// A protocol without ports.
+    Other,
+    /// Not in this packet: it is a later fragment.
+    Elsewhere,
+}
+
+impl Packet {
+    /// Reads the headers. Refuses what a filter could be deceived with: lengths that lie, IPv4 options, IPv6
+    /// extension headers that are unknown, repeated or out of order, fragments too small for their ports.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Discard> {
+        match bytes.first().ok_or(Discard::Malformed)? >> 4 {
+            4 => parse_v4(bytes),
+            6 => parse_v6(bytes),
+            _ => Err(Discard::Malformed),
+        }
+    }
+
+    /// Reads the packet that an ICMP error quotes; it is cut off somewhere behind the ports.
+    pub fn parse_quote(bytes: &[u8]) -> Result<Self, Discard> {
+        match bytes.first().ok_or(Discard::Malformed)? >> 4 {
+            4 => {
+                let header = v4_header(bytes)?;
+                upper(header, bytes, Quoted::Yes)
+            }
+            6 => {
+                let header = v6_header(bytes, bytes.len())?;
+                upper(header, bytes, Quoted::Yes)
+            }
+            _ => Err(Discard::Malformed),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Quoted {
+    Yes,
+    No,
+}
+
+fn parse_v4(bytes: &[u8]) -> Result<Packet, Discard> {
+    let header = v4_header(bytes)?;
+    if header.len < header.offset || header.len > bytes.len() {
+        return Err(Discard::Malformed);
+    }
+    upper(header, &bytes[..header.len], Quoted::No)
+}
+
+fn v4_header(bytes: &[u8]) -> Result<Packet, Discard> {
+    let head: &[u8; 20] = bytes.first_chunk().ok_or(Discard::Malformed)?;
+    match head[0] & 0xf {
+        5 => {}
+        0..5 => return Err(Discard::Malformed),
+        _ => return Err(Discard::Extension),
+    }
+    let field = u16::from_be_bytes([head[6], head[7]]);
+    if field & 0x8000 != 0 {
+        return Err(Discard::Malformed);
+    }
+    let fragment = Fragment {
+        id: u32::from(u16_at(head, 4)),
+        offset: (field & 0x1fff) << 3,
+        more: field & 0x2000 != 0,
+    };
+    Ok(Packet {
+        source: IpAddr::V4(Ipv4Addr::new(head[12], head[13], head[14], head[15])),
+        destination: IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19])),
+        protocol: head[9],
+        transport: Transport::Other,
+        offset: 20,
+        len: usize::from(u16_at(head, 2)),
+        fragment: (fragment.more || fragment.offset > 0).then_some(fragment),
+    })
+}
+
+fn parse_v6(bytes: &[u8]) -> Result<Packet, Discard> {
+    let head: &[u8; 40] = bytes.first_chunk().ok_or(Discard::Malformed)?;
+    let len = 40 + usize::from(u16_at(head, 4));
+    if len > bytes.len() {
+        return Err(Discard::Malformed);
+    }
+    let header = v6_header(&bytes[..len], len)?;
+    upper(header, &bytes[..len], Quoted::No)
+}
+
+fn v6_header(bytes: &[u8], len: usize) -> Result<Packet, Discard> {
+    let head: &[u8; 40] = bytes.first_chunk().ok_or(Discard::Malformed)?;
+    let chain = Chain::walk(bytes, head[6])?;
+    Ok(Packet {
+        source: IpAddr::V6(Ipv6Addr::from(*chunk::<16>(head, 8)?)),
+        destination: IpAddr::V6(Ipv6Addr::from(*chunk::<16>(head, 24)?)),
+        protocol: chain.protocol,
+        transport: Transport::Other,
+        offset: chain.offset,
+        len,
+        fragment: chain.fragment,
+    })
+}
+
+/// The extension headers of an IPv6 packet: at most one of each kind, in the order of RFC 8200.
+struct Chain {
+    protocol: u8,
+    offset: usize,
+    fragment: Option<Fragment>,
+}
+
+impl Chain {
+    fn walk(bytes: &[u8], first: u8) -> Result<Self, Discard> {
+        let mut chain = Self {
+            protocol: first,
+            offset: 40,
+            fragment: None,
+        };
+        if chain.protocol == HOP_BY_HOP {
+            chain.skip_options(bytes)?;
+        }
+        if chain.protocol == DESTINATION_OPTIONS {
+            chain.skip_options(bytes)?;
+        }
+        if chain.protocol == FRAGMENT {
+            chain.read_fragment(bytes)?;
+            if chain.fragment.is_some_and(|fragment| fragment.offset > 0) {
+                return Ok(chain);
+            }
+        }
+        match chain.protocol {
+            HOP_BY_HOP | DESTINATION_OPTIONS | FRAGMENT => Err(Discard::Extension),
+            refused if REFUSED.contains(&refused) => Err(Discard::Extension),
+            _ => Ok(chain),
+        }
+    }
+
+    fn skip_options(&mut self, bytes: &[u8]) -> Result<(), Discard> {
+        let head: &[u8; 2] = chunk(bytes, self.offset)?;
+        let end = self.offset + 8 + usize::from(head[1]) * 8;
+        if end > bytes.len() {
+            return Err(Discard::Malformed);
+        }
+        (self.protocol, self.offset) = (head[0], end);
+        Ok(())
+    }
+
+    fn read_fragment(&mut self, bytes: &[u8]) -> Result<(), Discard> {
+        let head: &[u8; 8] = chunk(bytes, self.offset)?;
+        let field = u16::from_be_bytes([head[2], head[3]]);
+        let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        let fragment = Fragment {
+            id,
+            offset: field & !7,
+            more: field & 1 != 0,
+        };
+        // An atomic fragment is a whole packet, but nobody honest sends one.
+        if fragment.offset == 0 && !fragment.more {
+            return Err(Discard::Extension);
+        }
+        self.fragment = Some(fragment);
+        (self.protocol, self.offset) = (head[0], self.offset + 8);
+        Ok(())
+    }
+}
+
+/// Reads the upper layer's header behind `packet.offset`.
+fn upper(mut packet: Packet, bytes: &[u8], quoted: Quoted) -> Result<Packet, Discard> {
+    let body = bytes.get(packet.offset..).ok_or(Discard::Malformed)?;
+    if let Some(fragment) = packet.fragment {
+        if fragment.offset > 0 {
+            return later_fragment(packet, fragment, body);
+        }
+        if quoted == Quoted::No && body.len() < least_header(packet.protocol) {
+            return Err(Discard::TinyFragment);
+        }
+    }
+    if quoted == Quoted::No && body.len() < least_header(packet.protocol) {
+        return Err(Discard::Malformed);
+    }
+    packet.transport = transport(&packet, body)?;
+    Ok(packet)
+}
+
+/// A later fragment must not reach back into the header that the first one was judged by.
+fn later_fragment(mut packet: Packet, fragment: Fragment, body: &[u8]) -> Result<Packet, Discard> {
+    if usize::from(fragment.offset) < least_header(packet.protocol) {
+        return Err(Discard::TinyFragment);
+    }
+    if usize::from(fragment.offset) + body.len() > usize::from(u16::MAX) {
+        return Err(Discard::Malformed);
+    }
+    packet.transport = Transport::Elsewhere;
+    Ok(packet)
+}
+
+fn least_header(protocol: u8) -> usize {
+    match protocol {
+        protocol::TCP => TCP_HEADER,
+        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => SHORT_HEADER,
+        _ => 0,
+    }
+}
+
+fn transport(packet: &Packet, body: &[u8]) -> Result<Transport, Discard> {
+    let v4 = packet.source.is_ipv4();
+    match packet.protocol {
+        protocol::TCP => tcp(body),
+        protocol::UDP => {
+            let ports: &[u8; 4] = chunk(body, 0)?;
+            Ok(Transport::Udp {
+                source: u16_at(ports, 0),
+                destination: u16_at(ports, 2),
+            })
+        }
+        protocol::ICMP if v4 => icmp(packet, body, [8, 0], &[3, 4, 5, 11, 12]),
+        protocol::ICMPV6 if !v4 => icmp(packet, body, [128, 129], &[1, 2, 3, 4]),
+        protocol::ICMP | protocol::ICMPV6 => Err(Discard::Malformed),
+        _ => Ok(Transport::Other),
+    }
+}
+
+fn tcp(body: &[u8]) -> Result<Transport, Discard> {
+    let ports: &[u8; 4] = chunk(body, 0)?;
+    // A quote may end behind the ports.
+    let flags = body.get(13).copied().unwrap_or(0);
+    if let Some(words) = body.get(12) {
+        let header = usize::from(words >> 4) * 4;
+        if header < TCP_HEADER {
+            return Err(Discard::Malformed);
+        }
+    }
+    Ok(Transport::Tcp {
+        source: u16_at(ports, 0),
+        destination: u16_at(ports, 2),
+        flags,
+    })
+}
+
+fn icmp(packet: &Packet, body: &[u8], echo: [u8; 2], errors: &[u8]) -> Result<Transport, Discard> {
+    let head: &[u8; 8] = chunk(body, 0)?;
+    Ok(match head[0] {
+        kind if echo.contains(&kind) => Transport::Echo {
+            request: kind == echo[0],
+            id: u16_at(head, 4),
+        },
+        kind if errors.contains(&kind) => Transport::IcmpError {
+            quote: packet.offset + 8,
+        },
+        kind => Transport::Icmp { kind },
+    })
+}
+
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Result<&[u8; N], Discard> {
+    bytes
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .ok_or(Discard::Malformed)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}

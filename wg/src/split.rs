@@ -1,0 +1,309 @@
+//! Segmentation in software: one TUN frame becomes the packets it stands for, in place.
+//!
+//! The headers of each segment are written over the end of the payload before it, which has been sealed by
+//! then. Nothing is copied but headers.
+
+use crate::checksum;
+use crate::packet::protocol;
+use crate::vnet::{self, Offload, SegmentKind, UnknownOffload};
+use std::ops::Range;
+
+/// Plaintext is padded to a multiple of this.
+pub const PADDING: usize = 16;
+const MOST_HEADERS: usize = 128;
+const FIN_PSH: u8 = 0x09;
+const CWR: u8 = 0x80;
+
+/// The frame's offload header contradicts its packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SplitError {
+    /// The offload header itself.
+    #[error(transparent)]
+    Unknown(#[from] UnknownOffload),
+    /// The packet is shorter than its headers, or of another kind than announced.
+    #[error("the frame's offload header does not fit its packet")]
+    Mismatch,
+}
+
+/// The packets of one frame, one after another.
+#[derive(Debug)]
+pub struct Segments<'a> {
+    /// The packet without its offload header, and the spare bytes behind it.
+    buffer: &'a mut [u8],
+    /// Where the packet ends and the spare bytes start.
+    end: usize,
+    plan: Plan,
+    /// Bytes that padding displaced, to be put back before the next segment.
+    displaced: Option<(Range<usize>, [u8; PADDING])>,
+}
+
+#[derive(Debug)]
+enum Plan {
+    /// One packet as it is.
+    Whole,
+    Cut(Cut),
+    Done,
+}
+
+#[derive(Debug)]
+struct Cut {
+    kind: SegmentKind,
+    /// The headers of the frame, from which each segment's are made.
+    template: [u8; MOST_HEADERS],
+    headers: usize,
+    /// Where TCP or UDP starts.
+    start: usize,
+    size: usize,
+    /// Where the next segment's payload starts.
+    at: usize,
+    index: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Prepares the frame in `buffer[..len]`, offload header first. The bytes behind it are spare: with
+    /// [`PADDING`] of them the last segment can be padded in place.
+    pub fn new(buffer: &'a mut [u8], len: usize) -> Result<Self, SplitError> {
+        let offload = Offload::read(buffer.get(..len).ok_or(SplitError::Mismatch)?)?;
+        let buffer = &mut buffer[vnet::LEN..];
+        let end = len - vnet::LEN;
+        let packet = &mut buffer[..end];
+        let plan = match offload {
+            Offload::None => Plan::Whole,
+            Offload::Checksum { start, offset } => {
+                complete_checksum(packet, usize::from(start), usize::from(offset))?;
+                Plan::Whole
+            }
+            Offload::Segment {
+                kind, size, start, ..
+            } => Plan::Cut(Cut::new(
+                packet,
+                kind,
+                usize::from(size),
+                usize::from(start),
+            )?),
+        };
+        Ok(Self {
+            buffer,
+            end,
+            plan,
+            displaced: None,
+        })
+    }
+
+    /// The whole packet before it is cut, to be routed and filtered once.
+    pub fn packet(&self) -> &[u8] {
+        &self.buffer[..self.end]
+    }
+
+    /// The packet, to be changed before the first segment is taken. `None` if it is going to be cut.
+    pub fn whole_mut(&mut self) -> Option<&mut [u8]> {
+        matches!(self.plan, Plan::Whole).then_some(&mut self.buffer[..self.end])
+    }
+
+    /// Length of the longest segment, headers included.
+    pub fn longest(&self) -> usize {
+        match &self.plan {
+            Plan::Whole => self.end,
+            Plan::Cut(cut) => self.end.min(cut.headers + cut.size),
+            Plan::Done => 0,
+        }
+    }
+
+    /// How many segments are still to come.
+    pub fn remaining(&self) -> usize {
+        match &self.plan {
+            Plan::Whole => 1,
+            Plan::Cut(cut) => (self.end - cut.at)
+                .div_ceil(cut.size)
+                .max(usize::from(cut.index == 0)),
+            Plan::Done => 0,
+        }
+    }
+
+    /// The next segment.
+    pub fn advance(&mut self) -> Option<&[u8]> {
+        let range = self.next_range()?;
+        Some(&self.buffer[range])
+    }
+
+    /// The next segment, with zeros behind it up to a multiple of [`PADDING`], but not beyond `most` bytes in
+    /// all. Also tells the length without padding.
+    pub fn advance_padded(&mut self, most: usize) -> Option<(&[u8], usize)> {
+        let range = self.next_range()?;
+        let len = range.len();
+        let padded = len
+            .next_multiple_of(PADDING)
+            .min(most.max(len))
+            .min(self.buffer.len() - range.start);
+        if padded > len {
+            self.displace(range.end, range.start + padded);
+        }
+        Some((&self.buffer[range.start..range.start + padded], len))
+    }
+
+    fn displace(&mut self, from: usize, to: usize) {
+        let mut saved = [0; PADDING];
+        saved[..to - from].copy_from_slice(&self.buffer[from..to]);
+        self.buffer[from..to].fill(0);
+        self.displaced = Some((from..to, saved));
+    }
+
+    fn next_range(&mut self) -> Option<Range<usize>> {
+        if let Some((range, saved)) = self.displaced.take() {
+            let len = range.len();
+            self.buffer[range].copy_from_slice(&saved[..len]);
+        }
+        match &mut self.plan {
+            Plan::Done => None,
+            Plan::Whole => {
+                self.plan = Plan::Done;
+                Some(0..self.end)
+            }
+            Plan::Cut(cut) => {
+                let range = cut.next(&mut self.buffer[..self.end]);
+                if cut.at >= self.end {
+                    self.plan = Plan::Done;
+                }
+                Some(range)
+            }
+        }
+    }
+}
+
+impl Cut {
+    fn new(
+        packet: &[u8],
+        kind: SegmentKind,
+        size: usize,
+        start: usize,
+    ) -> Result<Self, SplitError> {
+        let headers = headers_len(packet, kind, start).ok_or(SplitError::Mismatch)?;
+        if size == 0
+            || headers > MOST_HEADERS
+            || headers > packet.len()
+            || packet.len() > usize::from(u16::MAX)
+        {
+            return Err(SplitError::Mismatch);
+        }
+        let mut template = [0; MOST_HEADERS];
+        template[..headers].copy_from_slice(&packet[..headers]);
+        Ok(Self {
+            kind,
+            template,
+            headers,
+            start,
+            size,
+            at: headers,
+            index: 0,
+        })
+    }
+
+    /// Writes the next segment's headers in front of its payload.
+    fn next(&mut self, packet: &mut [u8]) -> Range<usize> {
+        let payload = self.at..packet.len().min(self.at + self.size);
+        let mut headers = self.template;
+        let headers = &mut headers[..self.headers];
+        self.write_ip(headers, payload.len());
+        self.write_upper(headers, payload.len(), payload.end == packet.len());
+        self.write_checksum(headers, &packet[payload.clone()]);
+        let begin = self.at - self.headers;
+        packet[begin..self.at].copy_from_slice(headers);
+        self.at = payload.end;
+        self.index += 1;
+        begin..payload.end
+    }
+
+    fn write_ip(&self, headers: &mut [u8], payload: usize) {
+        let len = self.headers + payload;
+        if headers[0] >> 4 == 6 {
+            headers[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
+            return;
+        }
+        let id = u16::from_be_bytes([headers[4], headers[5]]).wrapping_add(self.index as u16);
+        headers[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+        headers[4..6].copy_from_slice(&id.to_be_bytes());
+        headers[10..12].fill(0);
+        let sum = !checksum::fold(checksum::sum(&headers[..self.start]));
+        headers[10..12].copy_from_slice(&sum.to_ne_bytes());
+    }
+
+    fn write_upper(&self, headers: &mut [u8], payload: usize, last: bool) {
+        let upper = &mut headers[self.start..];
+        if self.kind == SegmentKind::Udp {
+            upper[4..6].copy_from_slice(&((8 + payload) as u16).to_be_bytes());
+            return;
+        }
+        let sequence = u32::from_be_bytes([upper[4], upper[5], upper[6], upper[7]]);
+        let sequence = sequence.wrapping_add((self.index * self.size) as u32);
+        upper[4..8].copy_from_slice(&sequence.to_be_bytes());
+        // FIN and PSH belong to the last byte, CWR to the first.
+        if !last {
+            upper[13] &= !FIN_PSH;
+        }
+        if self.index > 0 {
+            upper[13] &= !CWR;
+        }
+    }
+
+    fn write_checksum(&self, headers: &mut [u8], payload: &[u8]) {
+        let number = if self.kind == SegmentKind::Udp {
+            protocol::UDP
+        } else {
+            protocol::TCP
+        };
+        let field = self.start + self.kind.checksum_offset();
+        headers[field..field + 2].fill(0);
+        let pseudo =
+            checksum::pseudo_header(headers, number, headers.len() - self.start + payload.len());
+        let sum = !checksum::fold(
+            pseudo + checksum::sum(&headers[self.start..]) + checksum::sum(payload),
+        );
+        // For UDP zero means "no checksum"; its other spelling is all ones.
+        let sum = if sum == 0 && self.kind == SegmentKind::Udp {
+            u16::MAX
+        } else {
+            sum
+        };
+        headers[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
+    }
+}
+
+/// Length of all headers, if the packet is what its offload header says.
+fn headers_len(packet: &[u8], kind: SegmentKind, start: usize) -> Option<usize> {
+    let version = packet.first()? >> 4;
+    let (least, number) = match (version, kind) {
+        (4, SegmentKind::Tcp4) => (20, protocol::TCP),
+        (6, SegmentKind::Tcp6) => (40, protocol::TCP),
+        (4, SegmentKind::Udp) => (20, protocol::UDP),
+        (6, SegmentKind::Udp) => (40, protocol::UDP),
+        _ => return None,
+    };
+    // Only IPv6 can have extension headers; the filter has judged those.
+    let fits = if version == 4 {
+        start == usize::from(packet[0] & 0xf) * 4 && *packet.get(9)? == number
+    } else {
+        true
+    };
+    if start < least || !fits {
+        return None;
+    }
+    let upper = if number == protocol::UDP {
+        8
+    } else {
+        usize::from(*packet.get(start + 12)? >> 4) * 4
+    };
+    (upper == 8 || upper >= 20).then_some(start + upper)
+}
+
+/// Does what the device was left to do for a single packet: the field holds the pseudo header's sum already.
+fn complete_checksum(packet: &mut [u8], start: usize, offset: usize) -> Result<(), SplitError> {
+    let field = start + offset;
+    if start < 20 || field + 2 > packet.len() {
+        return Err(SplitError::Mismatch);
+    }
+    let sum = !checksum::fold(checksum::sum(&packet[start..]));
+    // Zero would mean "no checksum" for UDP; for TCP both spellings are right.
+    let sum = if sum == 0 { u16::MAX } else { sum };
+    packet[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
+    Ok(())
+}
