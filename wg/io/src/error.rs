@@ -34,9 +34,12 @@ pub enum StartError {
 }
 
 /// Why a command was not carried out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
+    /// The engine refused a command; those before it were carried out, those after it were not.
+    #[error(transparent)]
+    Refused(#[from] tidegate_wg::ApplyError),
     /// The data thread has ended; its events say why.
     #[error("the data plane has stopped; start it again")]
     Stopped,

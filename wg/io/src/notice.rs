@@ -37,8 +37,6 @@ pub enum Part {
     Tun,
     /// The sockets.
     Udp,
-    /// The system call that waits for both.
-    Wait,
 }
 
 /// Why the data thread has ended.

@@ -6,12 +6,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::io::Errno;
+use tidegate_wg::vnet;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 use crate::error::StartError;
-
-/// Bytes of virtio network header in front of every frame.
-pub const VNET_HEADER: usize = 10;
 
 /// Which TUN device to create.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,7 +46,6 @@ pub enum Offload {
 /// An open TUN device, which disappears when it is dropped.
 pub(crate) struct Tun {
     device: SyncDevice,
-    name: String,
     vnet: bool,
     udp_segments: bool,
 }
@@ -61,13 +59,8 @@ impl Tun {
         Ok(Self {
             vnet: device.tcp_gso(),
             udp_segments: device.udp_gso(),
-            name: config.name.clone(),
             device,
         })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     /// The kernel gives and takes super-frames of TCP segments.
@@ -82,22 +75,22 @@ impl Tun {
 
     /// Reads one frame, virtio header first, and returns its length. Never blocks.
     #[inline]
-    pub(crate) fn read(&self, frame: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, frame: &mut [u8]) -> Result<usize, Errno> {
         if self.vnet {
-            return Ok(rustix::io::read(&self.device, frame)?);
+            return rustix::io::read(&self.device, frame);
         }
-        let (header, packet) = frame.split_at_mut(VNET_HEADER);
+        let (header, packet) = frame.split_at_mut(vnet::LEN);
         header.fill(0);
-        Ok(VNET_HEADER + rustix::io::read(&self.device, packet)?)
+        Ok(vnet::LEN + rustix::io::read(&self.device, packet)?)
     }
 
     /// Writes one frame that starts with a virtio header.
     #[inline]
-    pub(crate) fn write(&self, frame: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, frame: &[u8]) -> Result<(), Errno> {
         let bytes = if self.vnet {
             frame
         } else {
-            &frame[VNET_HEADER..]
+            &frame[vnet::LEN..]
         };
         rustix::io::write(&self.device, bytes)?;
         Ok(())
