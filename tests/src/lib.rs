@@ -32,6 +32,7 @@ mod network;
 mod process;
 mod space;
 mod wait;
+pub mod wireguard;
 
 pub use crate::{
     cable::cable,

@@ -270,7 +270,7 @@ impl Plane {
     }
 }
 
-/// From `now` until `at`, never zero, so that a timeout which is just due does not spin.
+/// From `now` until `at`.
 fn timespec(at: Mono, now: Mono) -> Timespec {
     let span = at.since(now);
     Timespec {

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     no_offload: bool,
     /// Mark on every datagram.
     #[arg(long)]
-    fwmark: Option<u32>,
+    pub(crate) fwmark: Option<u32>,
 }
 
 /// What the filter lets through.
@@ -86,21 +86,42 @@ pub(crate) struct PeerSpec {
 
 impl Args {
     pub(crate) fn data_plane(&self) -> Result<Config> {
-        let offload = if self.no_offload { Offload::Off } else { Offload::Try };
+        let offload = if self.no_offload {
+            Offload::Off
+        } else {
+            Offload::Try
+        };
         let key = std::fs::read_to_string(&self.private_key_file)
             .with_context(|| format!("cannot read {}", self.private_key_file.display()))?;
-        let local = self.addresses.iter().map(|text| address(text)).collect::<Result<_>>()?;
+        let addresses = self
+            .addresses
+            .iter()
+            .map(|text| address(text))
+            .collect::<Result<_>>()?;
         Ok(Config {
-            tun: TunConfig { name: self.tun.clone(), mtu: self.mtu, link: Link::Up, offload },
-            udp: UdpConfig { port: self.listen, families: Families::Both, fwmark: self.fwmark, offload },
+            tun: TunConfig {
+                name: self.tun.clone(),
+                mtu: self.mtu,
+                link: Link::Up,
+                offload,
+            },
+            udp: UdpConfig {
+                port: self.listen,
+                families: Families::Both,
+                fwmark: self.fwmark,
+                offload,
+            },
             key: PrivateKey(key_bytes(key.trim())?),
-            local,
+            addresses,
+            flows: 1 << 16,
         })
     }
 
     /// The deadline of the epoch that the program starts in.
     pub(crate) fn first_deadline(&self) -> Mono {
-        self.deadline_millis.map_or(Mono::NEVER, |millis| boottime() + Duration::from_millis(millis))
+        self.deadline_millis.map_or(Mono::NEVER, |millis| {
+            boottime() + Duration::from_millis(millis)
+        })
     }
 }
 
@@ -141,7 +162,9 @@ impl PeerSpec {
             Some(("id", id)) => self.id = Some(PeerId(id.parse()?)),
             Some(("allowed", text)) => self.allowed.push(prefix(text)?),
             Some(("psk", key)) => self.psk = Psk(key_bytes(key)?),
-            Some(("keepalive", seconds)) => self.keepalive = Some(Duration::from_secs(seconds.parse()?)),
+            Some(("keepalive", seconds)) => {
+                self.keepalive = Some(Duration::from_secs(seconds.parse()?))
+            }
             _ => bail!("what is {word:?}? A peer is KEY@ENDPOINT,id=,allowed=,psk=,keepalive="),
         }
         Ok(())
@@ -157,7 +180,9 @@ pub(crate) fn key_bytes(text: &str) -> Result<[u8; 32]> {
 /// The address of `10.0.0.1/24`.
 pub(crate) fn address(text: &str) -> Result<IpAddr> {
     let address = text.split_once('/').map_or(text, |(address, _)| address);
-    address.parse().with_context(|| format!("{text:?} is no address"))
+    address
+        .parse()
+        .with_context(|| format!("{text:?} is no address"))
 }
 
 fn prefix(text: &str) -> Result<Prefix> {

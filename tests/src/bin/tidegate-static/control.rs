@@ -31,20 +31,28 @@ impl Console {
         frozen: Arc<AtomicBool>,
     ) -> Result<()> {
         let listener = UnixListener::bind(path)?;
-        let console = Self { control, roll, frozen };
-        std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-            for client in listener.incoming().flatten() {
-                let console = console.clone();
-                std::thread::spawn(move || console.serve(client));
-            }
-        })?;
+        let console = Self {
+            control,
+            roll,
+            frozen,
+        };
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || {
+                for client in listener.incoming().flatten() {
+                    let console = console.clone();
+                    std::thread::spawn(move || console.serve(client));
+                }
+            })?;
         Ok(())
     }
 
     fn serve(&self, client: UnixStream) -> std::io::Result<()> {
         let mut writer = client.try_clone()?;
         for line in BufReader::new(client).lines() {
-            let answer = self.answer(&line?).unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
+            let answer = self
+                .answer(&line?)
+                .unwrap_or_else(|error| json!({"error": format!("{error:#}")}));
             writeln!(writer, "{answer}")?;
             if self.frozen.load(Ordering::Acquire) {
                 freeze();
@@ -56,7 +64,12 @@ impl Console {
     fn answer(&self, line: &str) -> Result<Value> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["stats"] => return Ok(report::stats(&self.control.status()?, &self.control.io_status()?)),
+            ["stats"] => {
+                return Ok(report::stats(
+                    &self.control.status()?,
+                    &self.control.io_status()?,
+                ));
+            }
             ["io"] => return Ok(report::io(&self.control.io_status()?)),
             ["add-peer", spec] => {
                 self.roll.add(&self.control, spec.parse()?)?;
@@ -64,7 +77,10 @@ impl Console {
             ["add-idle", count] => self.roll.add_idle(&self.control, count.parse()?)?,
             ["remove-peer", id] => self.roll.remove(&self.control, peer(id)?)?,
             ["connect", id] => self.control.apply(Command::Connect(peer(id)?))?,
-            ["set-endpoint", id, to] => self.roll.set_endpoint(&self.control, peer(id)?, to.parse()?)?,
+            ["set-endpoint", id, to] => {
+                self.roll
+                    .set_endpoint(&self.control, peer(id)?, to.parse()?)?
+            }
             ["end-epoch", epoch, millis] => self.end_epoch(epoch.parse()?, millis.parse()?)?,
             ["end-peer", id, millis] => self.end_peer(peer(id)?, millis.parse()?)?,
             ["freeze"] => self.frozen.store(true, Ordering::Release),
@@ -83,7 +99,9 @@ impl Console {
 
     fn end_peer(&self, peer: PeerId, millis: u64) -> Result<()> {
         let deadline = boottime() + Duration::from_millis(millis);
-        Ok(self.control.apply(Command::SetPeerDeadline(peer, deadline))?)
+        Ok(self
+            .control
+            .apply(Command::SetPeerDeadline(peer, deadline))?)
     }
 }
 

@@ -33,12 +33,24 @@ impl Rotation {
             return Ok(());
         };
         let origin = Duration::from_millis(args.epoch_origin + args.skew_millis);
-        let rotation = Self { control, roll, frozen, origin, period, last: args.epochs };
-        std::thread::Builder::new().name("epochs".to_owned()).spawn(move || {
-            if let Err(error) = rotation.run() {
-                println!("{}", serde_json::json!({"rotation_failed": error.to_string()}));
-            }
-        })?;
+        let rotation = Self {
+            control,
+            roll,
+            frozen,
+            origin,
+            period,
+            last: args.epochs,
+        };
+        std::thread::Builder::new()
+            .name("epochs".to_owned())
+            .spawn(move || {
+                if let Err(error) = rotation.run() {
+                    println!(
+                        "{}",
+                        serde_json::json!({"rotation_failed": error.to_string()})
+                    );
+                }
+            })?;
         Ok(())
     }
 
@@ -47,7 +59,8 @@ impl Rotation {
             let due = self.origin + self.period * u32::try_from(number - 1)?;
             let deadline = tidegate_wg::Mono::NEVER;
             self.sleep_until(due.saturating_sub(self.period / 4));
-            self.roll.install_epoch(&self.control, Epoch(number), deadline)?;
+            self.roll
+                .install_epoch(&self.control, Epoch(number), deadline)?;
             self.sleep_until(due);
             self.roll.activate(&self.control, Epoch(number))?;
             self.sleep_until(due + self.period / 2);
@@ -60,14 +73,19 @@ impl Rotation {
     /// A rotation has failed for a peer that is in use and still sends in the epoch that is about to end.
     fn report(&self, number: u64) -> Result<()> {
         let peers = self.control.status()?.peers;
-        let behind = peers.iter().filter(|peer| peer.epoch.is_some_and(|epoch| epoch.0 != number)).count();
+        let behind = peers
+            .iter()
+            .filter(|peer| peer.epoch.is_some_and(|epoch| epoch.0 != number))
+            .count();
         let line = serde_json::json!({"rotated": number, "behind": behind});
         println!("{line}");
         Ok(())
     }
 
     fn sleep_until(&self, due: Duration) {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         std::thread::sleep(due.saturating_sub(unix));
         if self.frozen.load(Ordering::Acquire) {
             freeze();

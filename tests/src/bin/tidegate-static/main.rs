@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tidegate_wg_io::{DataPlane, Notice, STATUS_DIRECTORY, StatusSocket};
+use tidegate_wg_io::{Control, DataPlane, Notice, STATUS_DIRECTORY, StatusSocket};
 
 use crate::args::Args;
 use crate::control::Console;
@@ -26,23 +26,25 @@ use crate::epochs::Rotation;
 use crate::peers::Roll;
 
 fn main() -> Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let args = Args::parse();
     let roll = Arc::new(Roll::new(&args)?);
     let (plane, mut notices) = DataPlane::start(args.data_plane()?)?;
     let control = plane.control();
     roll.install(&control, args.first_deadline())?;
-    let _status = match StatusSocket::open(STATUS_DIRECTORY.as_ref(), &args.tun, plane.device_status()) {
-        Ok(socket) => Some(socket),
-        Err(error) => {
-            tracing::warn!(%error, "going on without");
-            None
-        }
-    };
+    let _status = open_status_socket(&args, &control, &roll);
     let frozen = Arc::new(AtomicBool::new(false));
-    Rotation::start(&args, control.clone(), Arc::clone(&roll), Arc::clone(&frozen))?;
+    Rotation::start(
+        &args,
+        control.clone(),
+        Arc::clone(&roll),
+        Arc::clone(&frozen),
+    )?;
     if let Some(path) = &args.control {
-        Console::start(path, control, roll, Arc::clone(&frozen)).context("cannot listen for control")?;
+        Console::start(path, control, roll, Arc::clone(&frozen))
+            .context("cannot listen for control")?;
     }
     println!("ready");
     while let Some(notice) = notices.blocking_recv() {
@@ -55,4 +57,13 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Goes on without where the directory cannot be written.
+fn open_status_socket(args: &Args, control: &Control, roll: &Arc<Roll>) -> Option<StatusSocket> {
+    let (control, roll, fwmark) = (control.clone(), Arc::clone(roll), args.fwmark);
+    let status = move || roll.device_status(&control, fwmark);
+    StatusSocket::open(STATUS_DIRECTORY.as_ref(), &args.tun, status)
+        .inspect_err(|error| tracing::warn!(%error, "going on without"))
+        .ok()
 }

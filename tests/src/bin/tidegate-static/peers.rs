@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tidegate_wg::{
-    Command, Epoch, EpochKeys, Filter, Local, Mono, PeerConfig, PeerId, Prefix, Psk, PublicKey, Routes,
+    Command, Direction, Epoch, EpochKeys, Filter, IcmpKind, Local, Mono, PeerConfig, PeerId, Ports,
+    Prefix, Protocols, Psk, PublicKey, Routes, Rule,
 };
-use tidegate_wg_io::Control;
+use tidegate_wg_io::{Control, ControlError, DeviceStatus};
 
 use crate::args::{Args, PeerSpec, Policy, address};
 
@@ -35,10 +36,17 @@ impl Roll {
         for spec in &args.peers {
             inner.add(spec.clone())?;
         }
-        let addresses = args.addresses.iter().map(|text| address(text)).collect::<Result<_>>()?;
+        let addresses = args
+            .addresses
+            .iter()
+            .map(|text| address(text))
+            .collect::<Result<_>>()?;
         Ok(Self {
             policy: args.policy,
-            local: Local { addresses, mtu: args.mtu },
+            local: Local {
+                addresses,
+                mtu: args.mtu,
+            },
             inner: Mutex::new(inner),
         })
     }
@@ -50,14 +58,26 @@ impl Roll {
             Command::SetLocal(self.local.clone()),
             Command::SetFilter(Arc::new(filter(self.policy))),
         ];
-        commands.extend(inner.peers.values().map(|spec| Command::AddPeer(inner.config(spec))));
+        commands.extend(
+            inner
+                .peers
+                .values()
+                .map(|spec| Command::AddPeer(inner.config(spec))),
+        );
         commands.push(inner.routes());
         commands.push(inner.install(Epoch(0), deadline));
         commands.push(Command::Activate(Epoch(0)));
-        control.apply_all(commands).context("cannot install the peers")
+        control
+            .apply_all(commands)
+            .context("cannot install the peers")
     }
 
-    pub(crate) fn install_epoch(&self, control: &Control, epoch: Epoch, deadline: Mono) -> Result<()> {
+    pub(crate) fn install_epoch(
+        &self,
+        control: &Control,
+        epoch: Epoch,
+        deadline: Mono,
+    ) -> Result<()> {
         let command = self.lock().install(epoch, deadline);
         Ok(control.apply(command)?)
     }
@@ -102,8 +122,30 @@ impl Roll {
         Ok(control.apply(inner.routes())?)
     }
 
-    pub(crate) fn set_endpoint(&self, control: &Control, peer: PeerId, to: SocketAddr) -> Result<()> {
+    pub(crate) fn set_endpoint(
+        &self,
+        control: &Control,
+        peer: PeerId,
+        to: SocketAddr,
+    ) -> Result<()> {
         Ok(control.apply(Command::SetEndpoint(peer, to))?)
+    }
+
+    /// What `wg show` is told.
+    pub(crate) fn device_status(
+        &self,
+        control: &Control,
+        fwmark: Option<u32>,
+    ) -> Result<DeviceStatus, ControlError> {
+        let (status, io) = (control.status()?, control.io_status()?);
+        let inner = self.lock();
+        let allowed = |peer| {
+            inner
+                .peers
+                .get(&peer)
+                .map_or(Vec::new(), |spec| spec.allowed.clone())
+        };
+        Ok(DeviceStatus::new(&status, &io, fwmark, allowed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -121,7 +163,9 @@ impl Inner {
     }
 
     fn next_id(&self) -> PeerId {
-        self.peers.last_key_value().map_or(PeerId(1), |(last, _)| PeerId(last.0 + 1))
+        self.peers
+            .last_key_value()
+            .map_or(PeerId(1), |(last, _)| PeerId(last.0 + 1))
     }
 
     fn id_of(&self, key: PublicKey) -> PeerId {
@@ -137,20 +181,36 @@ impl Inner {
             keepalive: spec.keepalive,
             mtu: None,
             deadline: Mono::NEVER,
-            psks: self.epochs.keys().map(|epoch| (*epoch, mixed(&spec.psk, *epoch))).collect(),
+            psks: self
+                .epochs
+                .keys()
+                .map(|epoch| (*epoch, mixed(&spec.psk, *epoch)))
+                .collect(),
         }
     }
 
     fn install(&mut self, epoch: Epoch, deadline: Mono) -> Command {
         self.epochs.insert(epoch, deadline);
-        let psks = self.peers.iter().map(|(id, spec)| (*id, mixed(&spec.psk, epoch))).collect();
-        Command::InstallEpoch(EpochKeys { epoch, deadline, spread: SPREAD, psks })
+        let psks = self
+            .peers
+            .iter()
+            .map(|(id, spec)| (*id, mixed(&spec.psk, epoch)))
+            .collect();
+        Command::InstallEpoch(EpochKeys {
+            epoch,
+            deadline,
+            spread: SPREAD,
+            psks,
+        })
     }
 
     fn routes(&self) -> Command {
         let of_peer = |(id, spec): (&PeerId, &PeerSpec)| {
             let id = *id;
-            spec.allowed.clone().into_iter().map(move |prefix| (prefix, id))
+            spec.allowed
+                .clone()
+                .into_iter()
+                .map(move |prefix| (prefix, id))
         };
         Command::SetRoutes(Arc::new(Routes::new(self.peers.iter().flat_map(of_peer))))
     }
@@ -176,5 +236,33 @@ fn idle_peer(number: u64) -> PeerSpec {
         allowed: vec![Prefix::host(address.into())],
         psk: Psk([1; 32]),
         keepalive: None,
+    }
+}
+
+/// The policy as rules; many rules that never match cost what a large policy costs.
+fn filter(policy: Policy) -> Filter {
+    let directions = [Direction::Incoming, Direction::Outgoing];
+    let rules = match policy {
+        Policy::All => directions.map(Rule::everything).to_vec(),
+        Policy::Ping => directions
+            .map(|direction| only(direction, Protocols::Icmp(IcmpKind::Echo)))
+            .to_vec(),
+        Policy::Many => (0..1000)
+            .map(|port| {
+                only(
+                    Direction::Incoming,
+                    Protocols::Tcp(Ports::Within(vec![port..=port])),
+                )
+            })
+            .chain(directions.map(Rule::everything))
+            .collect(),
+    };
+    Filter::new(rules)
+}
+
+fn only(direction: Direction, protocols: Protocols) -> Rule {
+    Rule {
+        protocols,
+        ..Rule::everything(direction)
     }
 }

@@ -68,6 +68,8 @@ fn peer(peer: &PeerStatus) -> Value {
 }
 
 fn discards(discards: &Discards) -> Value {
-    let named = discards.iter().map(|(reason, count)| (reason.name().to_owned(), json!(count)));
+    let named = discards
+        .iter()
+        .map(|(reason, count)| (reason.name().to_owned(), json!(count)));
     Value::Object(named.collect::<Map<_, _>>())
 }

@@ -4,6 +4,10 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use tidegate_wg::{PeerId, Prefix, Status};
+
+use crate::counters::IoStatus;
+
 /// `EPERM`: this program takes no configuration here.
 const NOT_PERMITTED: u32 = 1;
 /// `EIO`: the data plane did not answer.
@@ -39,6 +43,43 @@ pub struct PeerStatus {
     pub keepalive: Option<u16>,
     /// Prefixes that are routed to it.
     pub allowed_ips: Vec<(IpAddr, u8)>,
+}
+
+impl DeviceStatus {
+    /// From what the data plane says, and from the prefixes that whoever made the routes gave each peer.
+    pub fn new(
+        status: &Status,
+        io: &IoStatus,
+        fwmark: Option<u32>,
+        allowed: impl Fn(PeerId) -> Vec<Prefix>,
+    ) -> Self {
+        let peers = status.peers.iter();
+        Self {
+            listen_port: io.port,
+            fwmark,
+            peers: peers
+                .map(|peer| PeerStatus::new(peer, allowed(peer.id)))
+                .collect(),
+        }
+    }
+}
+
+impl PeerStatus {
+    fn new(peer: &tidegate_wg::PeerStatus, allowed: Vec<Prefix>) -> Self {
+        let seconds = |interval: Duration| u16::try_from(interval.as_secs()).unwrap_or(u16::MAX);
+        Self {
+            public_key: peer.key.0,
+            endpoint: peer.endpoint,
+            last_handshake: peer.last_handshake,
+            rx_bytes: peer.traffic.received_bytes,
+            tx_bytes: peer.traffic.sent_bytes,
+            keepalive: peer.keepalive.map(seconds),
+            allowed_ips: allowed
+                .iter()
+                .map(|prefix| (prefix.address(), prefix.len()))
+                .collect(),
+        }
+    }
 }
 
 /// What a client asked for.
