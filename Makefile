@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-long lint deny directions doc
+.PHONY: help build tools test test-long bench-peers lint deny directions doc
 
 LONG_TESTS :=
 
@@ -18,6 +18,11 @@ test: tools ## the everyday tests, under ten minutes, as root
 
 test-long: tools ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
+
+bench-peers: tools ## our data plane against its rivals, fifteen minutes (ARGS="--json", "--rounds 1")
+	tests/install-rivals >/dev/null
+	cargo build --profile dist -p tidegate-tests --bin tidegate-static
+	cargo run --release -p tidegate-tests --bin bench-peers -- $(ARGS)
 
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check

@@ -26,6 +26,7 @@ mod cable;
 mod command;
 mod error;
 mod host;
+pub mod iperf;
 mod lab;
 mod link;
 mod network;
