@@ -105,3 +105,148 @@ impl DatagramSink for Outbox {
         self.count += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::Inbox;
+    use crate::tun::Offload;
+    use crate::udp::{Families, UdpConfig};
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    fn sockets(offload: Offload) -> Sockets {
+        let config = UdpConfig {
+            port: 0,
+            families: Families::Both,
+            fwmark: None,
+            offload,
+        };
+        Sockets::bind(&config).unwrap()
+    }
+
+    fn loopback(sockets: &Sockets, family: usize) -> SocketAddr {
+        let ip = ["127.0.0.1", "::1"][family].parse().unwrap();
+        SocketAddr::new(ip, sockets.port().unwrap())
+    }
+
+    fn put(outbox: &mut Outbox, to: SocketAddr, datagram: &[u8]) {
+        outbox.room(to, datagram.len())[..datagram.len()].copy_from_slice(datagram);
+        outbox.commit(datagram.len());
+    }
+
+    /// Receives until `count` datagrams are there.
+    fn receive(sockets: &mut Sockets, family: usize, count: usize) -> Vec<Vec<u8>> {
+        let mut inbox = Inbox::new();
+        let mut datagrams = Vec::new();
+        while datagrams.len() < count {
+            let patience = Timespec {
+                tv_sec: 5,
+                tv_nsec: 0,
+            };
+            let udp = sockets.each().nth(family).unwrap();
+            assert_eq!(
+                poll(&mut [PollFd::new(udp, PollFlags::IN)], Some(&patience)),
+                Ok(1)
+            );
+            while sockets.receive(family, &mut inbox).unwrap() {
+                for train in inbox.trains() {
+                    datagrams.extend(train.bytes.chunks(train.stride).map(<[u8]>::to_vec));
+                }
+            }
+        }
+        datagrams
+    }
+
+    /// Lengths that make runs, end runs, and grow; each datagram is told apart by its content.
+    fn mixed() -> Vec<Vec<u8>> {
+        let mut lengths = vec![1452; 100];
+        lengths.extend([100, 148, 96, 96, 96, 1452, 1452, 32, 1452, 1, 65_000, 1452]);
+        let content = |(number, length): (usize, usize)| {
+            (0..length).map(|at| (at * 7 + number) as u8).collect()
+        };
+        lengths.into_iter().enumerate().map(content).collect()
+    }
+
+    fn arrives_unchanged(offload: Offload, family: usize) -> crate::udp::UdpCounters {
+        let mut receiver = sockets(offload);
+        let to = loopback(&receiver, family);
+        let mut outbox = Outbox::new(sockets(offload));
+        let sent = mixed();
+        outbox.checked_at(boottime());
+        for datagram in &sent {
+            put(&mut outbox, to, datagram);
+        }
+        outbox.flush();
+        assert_eq!(receive(&mut receiver, family, sent.len()), sent);
+        outbox.sockets().counters()
+    }
+
+    #[test]
+    fn datagrams_of_all_lengths_arrive_in_order_and_in_few_calls() {
+        for family in [0, 1] {
+            let counters = arrives_unchanged(Offload::Try, family);
+            assert_eq!(counters.datagrams_sent, 112);
+            assert!(counters.sends < 20, "{counters:?}");
+        }
+    }
+
+    #[test]
+    fn without_offloads_they_arrive_just_the_same() {
+        for family in [0, 1] {
+            let counters = arrives_unchanged(Offload::Off, family);
+            assert_eq!((counters.datagrams_sent, counters.sends), (112, 112));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_held_up_is_not_sent() {
+        let receiver = sockets(Offload::Try);
+        let to = loopback(&receiver, 0);
+        let mut outbox = Outbox::new(sockets(Offload::Try));
+        outbox.checked_at(boottime() - crate::LONGEST_HOLD * 2);
+        put(&mut outbox, to, b"late");
+        put(&mut outbox, to, b"late");
+        outbox.flush();
+        let counters = outbox.sockets().counters();
+        assert_eq!((counters.sends, counters.stale), (0, 2));
+    }
+
+    #[test]
+    fn a_later_look_does_not_make_what_is_pending_younger() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 9));
+        let mut outbox = Outbox::new(sockets(Offload::Try));
+        outbox.checked_at(boottime() - crate::LONGEST_HOLD * 2);
+        put(&mut outbox, to, b"late");
+        outbox.checked_at(boottime());
+        put(&mut outbox, to, b"also");
+        outbox.flush();
+        assert_eq!(outbox.sockets().counters().stale, 2);
+    }
+
+    #[test]
+    fn a_destination_that_cannot_be_does_not_end_segmentation_for_others() {
+        let mut receiver = sockets(Offload::Try);
+        let to = loopback(&receiver, 0);
+        let mut outbox = Outbox::new(sockets(Offload::Try));
+        outbox.checked_at(boottime());
+        for _ in 0..20 {
+            for nowhere in ["127.0.0.1:0", "255.255.255.255:9", "[::ffff:127.0.0.1]:9"] {
+                let nowhere = nowhere.parse().unwrap();
+                put(&mut outbox, nowhere, &[1; 500]);
+                put(&mut outbox, nowhere, &[2; 500]);
+            }
+            put(&mut outbox, to, &[3; 500]);
+            put(&mut outbox, to, &[4; 500]);
+        }
+        outbox.flush();
+        let counters = outbox.sockets().counters();
+        assert_eq!(receive(&mut receiver, 0, 40).len(), 40);
+        assert_eq!(counters.unsendable, 120, "{counters:?}");
+        assert!(
+            outbox
+                .sockets()
+                .each()
+                .all(crate::udp::Udp::has_segmentation)
+        );
+    }
+}
