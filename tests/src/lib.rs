@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod cable;
+mod capture;
 mod command;
 mod error;
 mod host;
@@ -37,6 +38,7 @@ pub mod wireguard;
 
 pub use crate::{
     cable::cable,
+    capture::{Capture, Captured},
     command::{Command, Output},
     error::LabError,
     host::Host,
