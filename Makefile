@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help build tools test test-long bench-peers lint deny directions doc
 
-LONG_TESTS :=
+LONG_TESTS := dataplane_long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

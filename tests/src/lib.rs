@@ -33,6 +33,7 @@ mod link;
 mod network;
 mod process;
 mod space;
+mod stranger;
 mod wait;
 pub mod wireguard;
 
@@ -46,6 +47,7 @@ pub use crate::{
     link::{Direction, Link},
     network::Network,
     process::Process,
+    stranger::Stranger,
     wait::{wait_for, wait_until},
 };
 /// The signals that [`Process::signal`] sends.

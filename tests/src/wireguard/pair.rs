@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Endpoint, KeyPair, endpoint::pre_shared_key};
-use crate::{Host, Lab, LabError, Link, cable, wait_until};
+use crate::{Host, Lab, LabError, Link, Network, cable, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -20,6 +20,8 @@ pub struct Pair {
     pub psk: String,
     /// Their links, where they are joined by a network.
     pub links: Vec<Link>,
+    /// That network.
+    pub network: Option<Network>,
 }
 
 /// Which end of a pair.
@@ -41,6 +43,7 @@ impl Pair {
             pair.links
                 .push(lan.attach(host, &[&format!("{v4}/24"), &format!("{v6}/64")])?);
         }
+        pair.network = Some(lan);
         Ok(pair)
     }
 
@@ -82,6 +85,7 @@ impl Pair {
             b: end(2, lab.host("b")?)?,
             psk: pre_shared_key()?,
             links: Vec::new(),
+            network: None,
         })
     }
 

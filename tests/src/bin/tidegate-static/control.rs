@@ -63,6 +63,7 @@ impl Console {
 
     fn answer(&self, line: &str) -> Result<Value> {
         let words: Vec<&str> = line.split_whitespace().collect();
+        let began = boottime();
         match words[..] {
             ["stats"] => {
                 return Ok(report::stats(
@@ -75,6 +76,8 @@ impl Console {
                 self.roll.add(&self.control, spec.parse()?)?;
             }
             ["add-idle", count] => self.roll.add_idle(&self.control, count.parse()?)?,
+            ["add-bare", number] => self.roll.add_bare(&self.control, number.parse()?)?,
+            ["remove-bare", number] => self.roll.remove_bare(&self.control, number.parse()?)?,
             ["remove-peer", id] => self.roll.remove(&self.control, peer(id)?)?,
             ["connect", id] => self.control.apply(Command::Connect(peer(id)?))?,
             ["set-endpoint", id, to] => {
@@ -88,7 +91,10 @@ impl Console {
             _ => bail!("what is {line:?}?"),
         }
         let done = now();
-        Ok(json!({"done_boot_ns": done.mono.0, "done_unix_ns": done.unix.as_nanos() as u64}))
+        Ok(json!({
+            "took_us": done.mono.since(began).as_micros() as u64,
+            "done_unix_ns": done.unix.as_nanos() as u64,
+        }))
     }
 
     fn end_epoch(&self, epoch: u64, millis: u64) -> Result<()> {

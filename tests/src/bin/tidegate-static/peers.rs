@@ -17,6 +17,9 @@ use crate::args::{Args, PeerSpec, Policy, address};
 /// Handshakes of a new epoch are spread over this span.
 const SPREAD: Duration = Duration::from_millis(100);
 
+/// Numbers of peers that come without routes start here.
+const BARE: u64 = 1 << 40;
+
 /// All peers and all installed epochs.
 pub(crate) struct Roll {
     policy: Policy,
@@ -110,6 +113,16 @@ impl Roll {
         }
         commands.push(inner.routes());
         Ok(control.apply_all(commands)?)
+    }
+
+    /// One peer by itself, without new routes: what the engine takes for it.
+    pub(crate) fn add_bare(&self, control: &Control, number: u64) -> Result<()> {
+        let config = self.lock().config(&idle_peer(BARE + number));
+        Ok(control.apply(Command::AddPeer(config))?)
+    }
+
+    pub(crate) fn remove_bare(&self, control: &Control, number: u64) -> Result<()> {
+        Ok(control.remove_peer(PeerId(BARE + number))?)
     }
 
     pub(crate) fn remove(&self, control: &Control, peer: PeerId) -> Result<()> {
