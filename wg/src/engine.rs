@@ -1,12 +1,37 @@
 //! The engine: owned by one thread, driven by calls.
 
+mod apply;
+mod handshake;
+mod incoming;
+mod outgoing;
+mod timers;
+
 use crate::command::{ApplyError, Command, Local};
+use crate::discard::{Discard, Discards};
 use crate::event::Event;
-use crate::key::{PrivateKey, PublicKey};
+use crate::gate::{Bucket, Gate};
+use crate::guard::Guard;
+use crate::initiation::Opener;
+use crate::key::{Epoch, PeerId, PrivateKey};
+use crate::live::LiveTable;
+use crate::peer::{EPOCHS, PeerTable, Place};
+use crate::routes::Routes;
 use crate::sink::{DatagramSink, PacketSink};
-use crate::status::Status;
+use crate::status::{PeerStatus, Status};
 use crate::time::{Mono, Now};
+use crate::tunnel::Identity;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often live tunnels are looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// So late, time is caught up with before anything else is done.
+const LATE: Duration = Duration::from_secs(1);
+const MOST_EVENTS: usize = 4096;
 
 /// What an engine is made from.
 #[derive(Clone)]
@@ -21,17 +46,84 @@ pub struct EngineConfig {
     pub seed: [u8; 32],
 }
 
+/// An installed epoch.
+struct Span {
+    epoch: Epoch,
+    deadline: Mono,
+    installed: Mono,
+    activated: Option<Mono>,
+    spread: Duration,
+    /// Its end has been told.
+    expired: bool,
+}
+
+/// A ping under way.
+struct Pending {
+    peer: PeerId,
+    nonce: u64,
+    token: u64,
+    sent: Mono,
+}
+
 /// See the [crate documentation](crate).
 pub struct Engine {
-    key: PublicKey,
+    identity: Identity,
+    opener: Opener,
+    gate: Gate,
+    guard: Guard,
+    rng: ChaCha12Rng,
+    local: Local,
+    routes: Arc<Routes>,
+    peers: PeerTable,
+    live: LiveTable,
+    spans: [Option<Span>; EPOCHS],
+    /// Place of the epoch that we prefer to send in.
+    active: Option<usize>,
+    /// Peers that want keepalives.
+    keepers: Vec<Place>,
+    pings: Vec<Pending>,
+    events: VecDeque<Event>,
+    discards: Discards,
+    next_tick: Option<Mono>,
+    next_tag: u64,
+    /// Answers to packets too big.
+    errors: Bucket,
+    cookies: Bucket,
+    scratch: Vec<u8>,
 }
 
 impl Engine {
     /// An engine without peers, routes or policy: it drops everything.
     pub fn new(config: EngineConfig, now: Now) -> Self {
-        let _ = (config, now);
+        let mut rng = ChaCha12Rng::from_seed(config.seed);
+        let mut hash_key = || {
+            let mut key = [0; 16];
+            rng.fill_bytes(&mut key);
+            key
+        };
+        let (gate, guard) = (Gate::new(hash_key()), Guard::new(config.flows, hash_key()));
+        let identity = Identity::new(&config.key);
         Self {
-            key: PublicKey([0; 32]),
+            opener: Opener::new(&identity),
+            identity,
+            gate,
+            guard,
+            rng,
+            local: config.local,
+            routes: Arc::default(),
+            peers: PeerTable::default(),
+            live: LiveTable::default(),
+            spans: [None, None, None],
+            active: None,
+            keepers: Vec::new(),
+            pings: Vec::new(),
+            events: VecDeque::new(),
+            discards: Discards::default(),
+            next_tick: None,
+            next_tag: now.mono.0,
+            errors: Bucket::default(),
+            cookies: Bucket::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -42,8 +134,8 @@ impl Engine {
         out: &mut impl DatagramSink,
         now: Now,
     ) -> Result<(), ApplyError> {
-        let _ = (command, out, now);
-        Ok(())
+        self.catch_up(out, now);
+        self.carry_out(command, out, now)
     }
 
     /// Takes one frame that was read from the TUN device: `buffer[..len]`, offload header first. The bytes behind
@@ -56,7 +148,8 @@ impl Engine {
         tun: &mut impl PacketSink,
         now: Now,
     ) {
-        let _ = (buffer, len, out, tun, now);
+        self.catch_up(out, now);
+        self.take_frame(buffer, len, out, tun, now);
     }
 
     /// Takes what one receive gave: datagrams from one source, each `stride` bytes long but the last.
@@ -69,34 +162,102 @@ impl Engine {
         tun: &mut impl PacketSink,
         now: Now,
     ) {
-        let _ = (datagrams, stride, from, out, tun, now);
+        self.catch_up(out, now);
+        self.take_batch(datagrams, stride, from, out, tun, now);
     }
 
     /// Does what is due: handshakes, keepalives, expiry.
     pub fn handle_timeout(&mut self, out: &mut impl DatagramSink, now: Now) {
-        let _ = (out, now);
+        self.expire(now);
+        self.look_after_tunnels(out, now);
+        self.prepare_epochs(out, now);
+        self.keep_alive(out, now);
+        self.rearm(now);
     }
 
     /// When [`Self::handle_timeout`] has to be called next; `None` while nothing is under way.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        None
+        let ends = self
+            .spans
+            .iter()
+            .flatten()
+            .filter(|span| !span.expired)
+            .map(|span| span.deadline);
+        ends.chain(self.next_tick)
+            .min()
+            .filter(|at| *at != Mono::NEVER)
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// Reads everything out. Takes time with many peers: not for every turn.
-    pub fn status(&self) -> Status {
+    pub fn status(&self, now: Now) -> Status {
+        let mut epochs: Vec<_> = self
+            .spans
+            .iter()
+            .flatten()
+            .map(|span| (span.epoch, span.deadline))
+            .collect();
+        epochs.sort_unstable();
+        let mut peers: Vec<_> = self
+            .peers
+            .iter()
+            .map(|peer| self.peer_status(peer))
+            .collect();
+        peers.sort_unstable_by_key(|peer| peer.id);
         Status {
-            key: self.key,
-            active: None,
-            epochs: Vec::new(),
-            peers: Vec::new(),
-            discards: crate::discard::Discards::default(),
-            flows: 0,
-            tunnels: 0,
+            key: self.identity.public(),
+            active: self
+                .active
+                .and_then(|place| self.spans[place].as_ref())
+                .map(|span| span.epoch),
+            epochs,
+            peers,
+            discards: self.discards.clone(),
+            flows: self.guard.flows(now.mono),
+            tunnels: self.live.len(),
+        }
+    }
+
+    fn peer_status(&self, peer: &crate::peer::Peer) -> PeerStatus {
+        let sending = self
+            .ready_place(peer, Mono(0))
+            .and_then(|place| self.spans[place].as_ref());
+        PeerStatus {
+            id: peer.id,
+            key: peer.key,
+            endpoint: peer.endpoint.or(peer.candidates.first().copied()),
+            last_handshake: peer.last_handshake,
+            epoch: sending.map(|span| span.epoch),
+            keepalive: peer.keepalive,
+            traffic: peer.traffic,
+            discards: peer.discards.clone(),
+        }
+    }
+
+    /// Counts a packet that was dropped, to its peer as well if it is known.
+    fn discard(&mut self, reason: Discard, peer: Option<Place>) {
+        self.discards.count(reason);
+        if let Some(peer) = peer.and_then(|place| self.peers.at_mut(place)) {
+            peer.discards.count(reason);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() < MOST_EVENTS {
+            self.events.push_back(event);
+        } else if self.events.back() != Some(&Event::Overflow) {
+            self.events.push_back(Event::Overflow);
+        }
+    }
+
+    /// After a pause (a suspended host, a stopped process) sessions must age before they are used.
+    fn catch_up(&mut self, out: &mut impl DatagramSink, now: Now) {
+        if self.next_tick.is_some_and(|tick| now.mono >= tick + LATE) {
+            self.handle_timeout(out, now);
         }
     }
 }

@@ -38,14 +38,25 @@ mod discard;
 mod engine;
 mod event;
 mod filter;
+mod flow;
+mod gate;
+mod guard;
+mod icmp;
+mod initiation;
 mod key;
+mod live;
 pub mod merge;
+mod mss;
 pub mod packet;
+mod peer;
 mod routes;
+#[cfg(test)]
+mod samples;
 mod sink;
 pub mod split;
 mod status;
 mod time;
+mod tunnel;
 pub mod vnet;
 
 pub use command::{ApplyError, Command, EpochKeys, Local, PeerConfig, Ping};

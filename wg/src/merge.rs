@@ -11,6 +11,8 @@ use crate::vnet::{self, Offload, SegmentKind};
 
 const MOST_PACKET: usize = u16::MAX as usize;
 const MOST_HEADERS: usize = 128;
+/// The kernel refuses a UDP frame of more segments.
+const MOST_DATAGRAMS: usize = 64;
 const ACK: u8 = 0x10;
 const PSH: u8 = 0x08;
 
@@ -227,7 +229,8 @@ impl Group {
         if segment.push {
             self.headers[self.first.start + 13] |= PSH;
         }
-        segment.push || segment.payload < self.first.payload
+        let many = segment.kind == SegmentKind::Udp && self.count == MOST_DATAGRAMS;
+        many || segment.push || segment.payload < self.first.payload
     }
 
     /// Writes the headers of the whole frame.
@@ -364,4 +367,138 @@ fn same_flow(a: &[u8], b: &[u8], segment: &Segment) -> bool {
     }
     // Acknowledgement, header length, window, urgent pointer and options.
     ip && ports && a[8..13] == b[8..13] && a[14..16] == b[14..16] && a[18..] == b[18..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{frame, packets_of, tcp4, tcp6, udp4, udp6};
+
+    const BOTH: Merges = Merges {
+        tcp: true,
+        udp: true,
+    };
+
+    /// Feeds packets through a merger as the engine does: a tag's worth of noise behind each.
+    fn merged(packets: &[Vec<u8>], merges: Merges) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut merger = Merger::new(|frame: &[u8]| frames.push(frame.to_vec()), merges);
+        for packet in packets {
+            let room = merger.room(packet.len() + 16);
+            room[..packet.len()].copy_from_slice(packet);
+            room[packet.len()..packet.len() + 16].fill(0xee);
+            merger.commit(packet.len());
+            merger.room(1400)[..1400].fill(0xdd);
+        }
+        merger.flush();
+        frames
+    }
+
+    #[test]
+    fn segments_of_one_flow_become_one_frame_and_can_be_cut_again() {
+        for (header, size) in [
+            (tcp4(), 1368),
+            (tcp6(), 1348),
+            (udp4(), 1200),
+            (udp6(), 1200),
+            (tcp4(), 7),
+        ] {
+            for payload in [1, size, size + 1, size * 3, size * 30 + 5] {
+                let segments = packets_of(&frame(&header, payload, size));
+                assert_eq!(segments.len(), payload.div_ceil(size));
+                let frames = merged(&segments, BOTH);
+                assert_eq!(frames.len(), 1, "{payload} in {size}");
+                assert_eq!(packets_of(&frames[0]), segments);
+            }
+        }
+    }
+
+    #[test]
+    fn two_flows_that_interleave_stay_apart_and_in_order() {
+        let a = packets_of(&frame(&tcp4(), 4000, 1000));
+        let mut other = tcp4();
+        other.bytes[other.start + 1] ^= 1;
+        let b = packets_of(&frame(&other, 4000, 1000));
+        let mixed = [&a[..2], &b[..2], &a[2..], &b[2..]].concat();
+        let frames = merged(&mixed, BOTH);
+        assert_eq!(frames.len(), 4);
+        assert_eq!(
+            frames
+                .iter()
+                .flat_map(|frame| packets_of(frame))
+                .collect::<Vec<_>>(),
+            mixed
+        );
+    }
+
+    #[test]
+    fn a_segment_with_a_wrong_checksum_is_never_merged() {
+        let mut segments = packets_of(&frame(&tcp4(), 4000, 1000));
+        let last = segments[1].len() - 1;
+        segments[1][last] ^= 1;
+        let frames = merged(&segments, BOTH);
+        assert_eq!(frames.len(), 3);
+        assert_eq!(
+            frames
+                .iter()
+                .flat_map(|frame| packets_of(frame))
+                .collect::<Vec<_>>(),
+            segments
+        );
+    }
+
+    #[test]
+    fn what_the_device_cannot_cut_is_not_merged() {
+        for header in [tcp4(), udp6()] {
+            let segments = packets_of(&frame(&header, 4000, 1000));
+            assert_eq!(
+                merged(
+                    &segments,
+                    Merges {
+                        tcp: false,
+                        udp: false
+                    }
+                )
+                .len(),
+                4
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_a_push_or_a_short_segment_ends_the_frame() {
+        let segments = packets_of(&frame(&tcp4(), 5000, 1000));
+        let gap = [&segments[..2], &segments[3..]].concat();
+        assert_eq!(merged(&gap, BOTH).len(), 2);
+        let again = [&segments[..], &segments[..]].concat();
+        assert_eq!(
+            merged(&again, BOTH).len(),
+            2,
+            "the last segment carries PSH"
+        );
+    }
+
+    #[test]
+    fn frames_end_at_64_kib_and_at_64_datagrams() {
+        let one = packets_of(&frame(&tcp4(), 60_000, 1000));
+        let mut next = tcp4();
+        let sequence = next.sequence().wrapping_add(60_000).to_be_bytes();
+        next.bytes[24..28].copy_from_slice(&sequence);
+        let mut first = one.clone();
+        clear_push(first.last_mut().unwrap());
+        let long = [first, packets_of(&frame(&next, 60_000, 1000))].concat();
+        let frames = merged(&long, BOTH);
+        assert_eq!(frames.len(), 2);
+        assert!(frames.iter().all(|frame| frame.len() <= vnet::LEN + 65_535));
+        let small = packets_of(&frame(&udp4(), 100 * 10, 10));
+        assert_eq!(merged(&small, BOTH).len(), 2);
+    }
+
+    fn clear_push(packet: &mut [u8]) {
+        packet[33] &= !PSH;
+        packet[36..38].fill(0);
+        let sum =
+            checksum::pseudo_header(packet, 6, packet.len() - 20) + checksum::sum(&packet[20..]);
+        packet[36..38].copy_from_slice(&(!checksum::fold(sum)).to_ne_bytes());
+    }
 }

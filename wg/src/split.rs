@@ -287,12 +287,11 @@ fn headers_len(packet: &[u8], kind: SegmentKind, start: usize) -> Option<usize> 
     if start < least || !fits {
         return None;
     }
-    let upper = if number == protocol::UDP {
-        8
-    } else {
-        usize::from(*packet.get(start + 12)? >> 4) * 4
-    };
-    (upper == 8 || upper >= 20).then_some(start + upper)
+    if kind == SegmentKind::Udp {
+        return Some(start + 8);
+    }
+    let upper = usize::from(*packet.get(start + 12)? >> 4) * 4;
+    (upper >= 20).then_some(start + upper)
 }
 
 /// Does what the device was left to do for a single packet: the field holds the pseudo header's sum already.
@@ -306,4 +305,117 @@ fn complete_checksum(packet: &mut [u8], start: usize, offset: usize) -> Result<(
     let sum = if sum == 0 { u16::MAX } else { sum };
     packet[field..field + 2].copy_from_slice(&sum.to_ne_bytes());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{frame, packets_of, tcp4, tcp6, udp4, verifies};
+
+    #[test]
+    fn every_segment_is_a_packet_whose_checksums_verify() {
+        for (header, size) in [(tcp4(), 1368), (tcp6(), 1348), (udp4(), 1200), (tcp4(), 3)] {
+            for payload in [0, 1, size, size * 5 + 1] {
+                let bytes = frame(&header, payload, size);
+                let packets = packets_of(&bytes);
+                let headers = header.bytes.len();
+                let joined: Vec<u8> = packets
+                    .iter()
+                    .flat_map(|packet| packet[headers..].to_vec())
+                    .collect();
+                assert_eq!(joined, bytes[vnet::LEN + headers..]);
+                assert!(packets.iter().all(|packet| verifies(packet)));
+            }
+        }
+    }
+
+    #[test]
+    fn sequence_numbers_and_flags_follow_the_payload() {
+        let packets = packets_of(&frame(&tcp4(), 3000, 1000));
+        let flags: Vec<u8> = packets.iter().map(|packet| packet[33]).collect();
+        assert_eq!(flags, [0x10, 0x10, 0x18]);
+        let sequence = |packet: &Vec<u8>| u32::from_be_bytes(packet[24..28].try_into().unwrap());
+        assert_eq!(sequence(&packets[2]), tcp4().sequence().wrapping_add(2000));
+    }
+
+    #[test]
+    fn padding_is_zero_and_leaves_the_next_segment_whole() {
+        let bytes = frame(&tcp4(), 3000, 1001);
+        let plain = packets_of(&bytes);
+        let mut buffer = [bytes.clone(), vec![0xee; PADDING]].concat();
+        let mut segments = Segments::new(&mut buffer, bytes.len()).unwrap();
+        assert_eq!(
+            (segments.longest(), segments.remaining()),
+            (plain[0].len(), 3)
+        );
+        for packet in &plain {
+            let (padded, len) = segments.advance_padded(1420).unwrap();
+            assert_eq!((&padded[..len], padded.len() % PADDING), (&packet[..], 0));
+            assert!(padded[len..].iter().all(|byte| *byte == 0));
+        }
+        assert!(segments.advance_padded(1420).is_none());
+    }
+
+    #[test]
+    fn padding_never_exceeds_the_mtu_or_the_buffer() {
+        let bytes = frame(&udp4(), 100, 1001);
+        let mut buffer = bytes.clone();
+        assert_eq!(
+            Segments::new(&mut buffer, bytes.len())
+                .unwrap()
+                .advance_padded(1420)
+                .unwrap()
+                .0
+                .len(),
+            128
+        );
+        let mut buffer = [bytes.clone(), vec![0; PADDING]].concat();
+        assert_eq!(
+            Segments::new(&mut buffer, bytes.len())
+                .unwrap()
+                .advance_padded(130)
+                .unwrap()
+                .0
+                .len(),
+            128
+        );
+        let bytes = frame(&udp4(), 101, 1001);
+        let mut buffer = [bytes.clone(), vec![0; PADDING]].concat();
+        assert_eq!(
+            Segments::new(&mut buffer, bytes.len())
+                .unwrap()
+                .advance_padded(130)
+                .unwrap()
+                .0
+                .len(),
+            130
+        );
+    }
+
+    #[test]
+    fn a_frame_that_contradicts_its_offload_header_is_refused() {
+        let good = frame(&tcp4(), 3000, 1000);
+        let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = good.clone();
+            change(&mut bytes);
+            let len = bytes.len();
+            Segments::new(&mut bytes, len).is_err()
+        };
+        assert!(!refused(&|_| {}));
+        assert!(refused(&|bytes| bytes.truncate(40)));
+        assert!(
+            refused(&|bytes| bytes[4..6].fill(0)),
+            "segments of no length"
+        );
+        assert!(refused(&|bytes| bytes[6] = 24), "another start of TCP");
+        assert!(refused(&|bytes| bytes[1] = 4), "announced as IPv6");
+        assert!(
+            refused(&|bytes| bytes[vnet::LEN + 32] = 0x10),
+            "a TCP header of 4 bytes"
+        );
+        assert!(
+            refused(&|bytes| (bytes[1], bytes[7]) = (0, 0xff)),
+            "a sum out of range"
+        );
+    }
 }

@@ -1,0 +1,428 @@
+//! Handshakes: ours, and those of others.
+
+use super::{Engine, TICK};
+use crate::discard::Discard;
+use crate::event::Event;
+use crate::gate::{Admission, Rate};
+use crate::live::{Attempt, Live};
+use crate::peer::{EPOCHS, Peer, Place};
+use crate::sink::DatagramSink;
+use crate::time::{Mono, Now};
+use crate::tunnel::{COOKIE_REPLY, INITIATION, RESPONSE, Tunnel};
+use rand_chacha::rand_core::RngCore;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Initiations that one peer may have us answer.
+const INITIATIONS: Rate = Rate {
+    per_second: 20,
+    burst: 10,
+};
+const COOKIES: Rate = Rate {
+    per_second: 100,
+    burst: 100,
+};
+/// Keepalives until the far end has shown that it knows the session.
+const CONFIRMS: u8 = 4;
+
+impl Engine {
+    pub(super) fn take_handshake(
+        &mut self,
+        message: &[u8],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) {
+        let taken = match message.len() {
+            COOKIE_REPLY => self.take_cookie(message, now),
+            _ => self
+                .pass_gate(message, from, out, now)
+                .and_then(|()| match message.try_into() {
+                    Ok(initiation) => self.take_initiation(initiation, from, out, now),
+                    Err(_) => self.take_response(message, from, out, now),
+                }),
+        };
+        if let Err((reason, peer)) = taken {
+            self.discard(reason, peer);
+        }
+    }
+
+    fn pass_gate(
+        &mut self,
+        message: &[u8],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), (Discard, Option<Place>)> {
+        let mut reply = [0; COOKIE_REPLY];
+        let Self {
+            gate,
+            identity,
+            opener,
+            ..
+        } = self;
+        match gate.admit(identity, opener, message, from.ip(), &mut reply, now.mono) {
+            Ok(Admission::Admitted) => Ok(()),
+            Ok(Admission::Cookie) => {
+                send(&reply, from, out);
+                Err((Discard::CookieSent, None))
+            }
+            Err(reason) => Err((reason, None)),
+        }
+    }
+
+    fn take_initiation(
+        &mut self,
+        message: &[u8; INITIATION],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), (Discard, Option<Place>)> {
+        let claim = self
+            .opener
+            .open(&self.identity, message)
+            .map_err(|reason| (reason, None))?;
+        let place = self
+            .peers
+            .place_of_key(&claim.key)
+            .ok_or((Discard::UnknownPeer, None))?;
+        let peer = self
+            .peers
+            .at_mut(place)
+            .ok_or((Discard::UnknownPeer, None))?;
+        let timestamp = claim
+            .prove(&peer.shared)
+            .map_err(|reason| (reason, Some(place)))?;
+        if timestamp <= peer.newest {
+            return Err((Discard::ReplayedHandshake, Some(place)));
+        }
+        peer.newest = timestamp;
+        if !peer.initiated.take(INITIATIONS, now.mono) {
+            return Err((Discard::HandshakeRate, Some(place)));
+        }
+        let hint = claim.index >> 8 & 1;
+        self.answer(place, hint, message, from, out, now)
+            .map_err(|reason| (reason, Some(place)))
+    }
+
+    /// Answers in the hinted epoch. Where that did not lead to a session the last time, in all epochs: an
+    /// initiator that knows nothing of hints accepts the answer whose key verifies.
+    fn answer(
+        &mut self,
+        place: Place,
+        hint: u32,
+        message: &[u8; INITIATION],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), Discard> {
+        let peer = self.peers.at(place).ok_or(Discard::NoPeer)?;
+        let choices = self.choices(peer, hint, now.mono)?;
+        let count = if peer.unconfirmed == 0 { 1 } else { EPOCHS };
+        let settled = self.ready_place(peer, now.mono).is_some();
+        for span in choices.into_iter().flatten().take(count) {
+            self.answer_in(span, place, message, from, out, now)?;
+        }
+        if let Some(peer) = self.peers.at_mut(place) {
+            peer.unconfirmed = peer.unconfirmed.saturating_add(1);
+        }
+        // A session in use is not moved by a handshake alone; its first packet will tell.
+        if !settled {
+            self.move_to(place, from);
+        }
+        Ok(())
+    }
+
+    /// The epochs in which this peer can be answered, likeliest first.
+    fn choices(
+        &self,
+        peer: &Peer,
+        hint: u32,
+        now: Mono,
+    ) -> Result<[Option<usize>; EPOCHS], Discard> {
+        let mut places: [Option<usize>; EPOCHS] = std::array::from_fn(|place| {
+            peer.psks[place].as_ref()?;
+            (now < self.end_of_span(place)).then_some(place)
+        });
+        let known = peer.psks.iter().any(Option::is_some);
+        if now >= peer.deadline || (known && places.iter().all(Option::is_none)) {
+            return Err(Discard::Deadline);
+        }
+        if !known {
+            return Err(Discard::NoEpoch);
+        }
+        places.sort_by_key(|place| {
+            let span = place.and_then(|place| self.spans[place].as_ref());
+            let hinted = span.is_some_and(|span| span.epoch.parity() == hint);
+            let active = place.is_some() && *place == self.active;
+            std::cmp::Reverse((hinted, active, span.map(|span| span.epoch)))
+        });
+        Ok(places)
+    }
+
+    fn answer_in(
+        &mut self,
+        span: usize,
+        place: Place,
+        message: &[u8; INITIATION],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), Discard> {
+        let tunnel = self.tunnel_for(place, span, now).ok_or(Discard::NoEpoch)?;
+        let live = self.live.at_mut(tunnel).ok_or(Discard::NoEpoch)?;
+        let mut response = [0; INITIATION];
+        live.tunnel.answer(message, &mut response)?;
+        live.used = now.mono;
+        live.unseen = Some(u32::from_le_bytes([
+            response[4],
+            response[5],
+            response[6],
+            response[7],
+        ]));
+        send(&response[..RESPONSE], from, out);
+        Ok(())
+    }
+
+    fn take_response(
+        &mut self,
+        message: &[u8],
+        from: SocketAddr,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), (Discard, Option<Place>)> {
+        let tunnel = self.addressee(message, 8, now)?;
+        let live = self
+            .live
+            .at_mut(tunnel)
+            .ok_or((Discard::UnknownIndex, None))?;
+        let place = live.peer;
+        let mut keepalive = [0; INITIATION];
+        let len = live
+            .tunnel
+            .finish(message, &mut keepalive)
+            .map_err(|reason| (reason, Some(place)))?;
+        live.used = now.mono;
+        live.attempt = None;
+        live.confirms = CONFIRMS;
+        let settled = self.settled_elsewhere(place, tunnel, now.mono);
+        if !settled {
+            self.move_to(place, from);
+        }
+        send(&keepalive[..len], from, out);
+        self.confirmed(tunnel, out, now);
+        Ok(())
+    }
+
+    /// Whether this peer is being sent to in a tunnel other than this.
+    fn settled_elsewhere(&self, place: Place, tunnel: Place, now: Mono) -> bool {
+        let Some(peer) = self.peers.at(place) else {
+            return false;
+        };
+        let sending = self
+            .ready_place(peer, now)
+            .and_then(|span| peer.tunnels[span]);
+        sending.is_some_and(|sending| sending != tunnel)
+    }
+
+    fn take_cookie(&mut self, message: &[u8], now: Now) -> Result<(), (Discard, Option<Place>)> {
+        if !self.cookies.take(COOKIES, now.mono) {
+            return Err((Discard::HandshakeFlood, None));
+        }
+        let tunnel = self.addressee(message, 4, now)?;
+        let live = self
+            .live
+            .at_mut(tunnel)
+            .ok_or((Discard::UnknownIndex, None))?;
+        let place = live.peer;
+        live.tunnel
+            .take_cookie(message)
+            .map_err(|reason| (reason, Some(place)))
+    }
+
+    /// The tunnel whose session index stands at this offset, if its deadline has not passed.
+    fn addressee(
+        &self,
+        message: &[u8],
+        at: usize,
+        now: Now,
+    ) -> Result<Place, (Discard, Option<Place>)> {
+        let index = message
+            .get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(0, |index| u32::from_le_bytes(*index));
+        let tunnel = self
+            .live
+            .place_of_index(index)
+            .ok_or((Discard::UnknownIndex, None))?;
+        let live = self.live.at(tunnel).ok_or((Discard::UnknownIndex, None))?;
+        if now.mono >= self.end_of(live.peer, live.span) {
+            return Err((Discard::Deadline, Some(live.peer)));
+        }
+        Ok(tunnel)
+    }
+
+    /// A session has shown that both ends have it.
+    pub(super) fn confirmed(&mut self, tunnel: Place, out: &mut impl DatagramSink, now: Now) {
+        let Some(live) = self.live.at_mut(tunnel) else {
+            return;
+        };
+        live.attempt = None;
+        let (place, span) = (live.peer, live.span);
+        let Some(peer) = self.peers.at_mut(place) else {
+            return;
+        };
+        peer.last_handshake = Some(now.unix);
+        peer.unconfirmed = 0;
+        let peer = peer.id;
+        if let Some(span) = &self.spans[span] {
+            let epoch = span.epoch;
+            self.tell(Event::Connected { peer, epoch });
+        }
+        self.send_waiting(place, out, now);
+    }
+
+    /// Starts a handshake in the active epoch, unless one is under way or a session is there.
+    pub(super) fn connect(
+        &mut self,
+        place: Place,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) -> Result<(), Discard> {
+        let peer = self.peers.at(place).ok_or(Discard::NoPeer)?;
+        let span = self.open_epoch(peer, now.mono)?;
+        self.shake_hands(place, span, out, now);
+        Ok(())
+    }
+
+    pub(super) fn shake_hands(
+        &mut self,
+        place: Place,
+        span: usize,
+        out: &mut impl DatagramSink,
+        now: Now,
+    ) {
+        let Some(tunnel) = self.tunnel_for(place, span, now) else {
+            return;
+        };
+        let Some(live) = self.live.at_mut(tunnel) else {
+            return;
+        };
+        if live.attempt.is_none() && !live.tunnel.ready() {
+            live.attempt = Some(Attempt {
+                tries: 0,
+                next: now.mono,
+            });
+            self.initiate(tunnel, out, now);
+        }
+    }
+
+    /// Sends an initiation, and plans the next.
+    pub(super) fn initiate(&mut self, tunnel: Place, out: &mut impl DatagramSink, now: Now) {
+        let Some(live) = self.live.at_mut(tunnel) else {
+            return;
+        };
+        let tries = live.attempt.map_or(0, |attempt| attempt.tries);
+        live.attempt = Some(Attempt {
+            tries: tries + 1,
+            next: now.mono + patience(tries),
+        });
+        let mut message = [0; INITIATION];
+        if live.tunnel.initiate(&mut message) {
+            let place = live.peer;
+            self.send_initiation(&message, place, tries, out);
+        }
+        self.arm(now.mono + TICK);
+    }
+
+    /// To where the peer was heard last; and, when that stays silent, to one after another of its candidates.
+    pub(super) fn send_initiation(
+        &mut self,
+        message: &[u8],
+        place: Place,
+        tries: u32,
+        out: &mut impl DatagramSink,
+    ) {
+        let Some(peer) = self.peers.at(place) else {
+            return;
+        };
+        let candidate = match peer.candidates.len() {
+            0 => None,
+            count => Some(peer.candidates[tries as usize % count]),
+        };
+        let other = candidate.filter(|other| {
+            peer.endpoint.is_none() || (tries > 0 && peer.endpoint != Some(*other))
+        });
+        for to in peer.endpoint.into_iter().chain(other) {
+            send(message, to, out);
+        }
+    }
+
+    /// The tunnel of a peer in an epoch, made if need be.
+    fn tunnel_for(&mut self, place: Place, span: usize, now: Now) -> Option<Place> {
+        let peer = self.peers.at(place)?;
+        if let Some(tunnel) = peer.tunnels[span] {
+            return Some(tunnel);
+        }
+        let parity = self.spans[span].as_ref()?.epoch.parity();
+        let index = loop {
+            let index = self.rng.next_u32() >> 8 & !1 | parity;
+            if !self.live.has_index(index) {
+                break index;
+            }
+        };
+        let psk = peer.psks[span].as_ref()?;
+        let tunnel = Tunnel::new(&self.identity, &peer.key, psk, peer.keepalive, index);
+        let (attempt, confirms, unseen) = (None, 0, None);
+        let live = Live {
+            tunnel,
+            peer: place,
+            span,
+            index,
+            attempt,
+            confirms,
+            unseen,
+            used: now.mono,
+            ticked: now.mono,
+        };
+        let tunnel = self.live.insert(live);
+        self.peers.at_mut(place)?.tunnels[span] = Some(tunnel);
+        self.arm(now.mono + TICK);
+        Some(tunnel)
+    }
+
+    pub(super) fn drop_tunnel(&mut self, tunnel: Place) {
+        if let Some(live) = self.live.remove(tunnel)
+            && let Some(peer) = self.peers.at_mut(live.peer)
+        {
+            peer.tunnels[live.span] = None;
+        }
+    }
+
+    pub(super) fn end_of_span(&self, span: usize) -> Mono {
+        self.spans[span]
+            .as_ref()
+            .map_or(Mono(0), |span| span.deadline)
+    }
+
+    /// From when on nothing may be exchanged with this peer in this epoch.
+    pub(super) fn end_of(&self, place: Place, span: usize) -> Mono {
+        let peer = self.peers.at(place).map_or(Mono(0), |peer| peer.deadline);
+        peer.min(self.end_of_span(span))
+    }
+}
+
+/// How long to wait for an answer. An answer is good as long as only one newer initiation has left, so the
+/// later waits also cover slow paths.
+fn patience(tries: u32) -> Duration {
+    match tries {
+        0..8 => Duration::from_millis(250),
+        8..14 => Duration::from_secs(1),
+        _ => Duration::from_secs(5),
+    }
+}
+
+pub(super) fn send(message: &[u8], to: SocketAddr, out: &mut impl DatagramSink) {
+    out.room(to, message.len())[..message.len()].copy_from_slice(message);
+    out.commit(message.len());
+}

@@ -1,0 +1,168 @@
+//! What stands between a stranger and the cost of a handshake.
+//!
+//! Few enough handshakes pass as they are. Beyond that, a sender must show a cookie, which proves its
+//! address; proven addresses have a budget each. What all of this may cost per second is bounded.
+
+use crate::discard::Discard;
+use crate::initiation::Opener;
+use crate::time::Mono;
+use crate::tunnel::{COOKIE_REPLY, Cookie, Identity};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const SOURCES: usize = 1024;
+/// Handshakes from all unproven sources together.
+const UNPROVEN: Rate = Rate {
+    per_second: 250,
+    burst: 250,
+};
+/// Handshakes from one unproven source.
+const UNPROVEN_SOURCE: Rate = Rate {
+    per_second: 20,
+    burst: 40,
+};
+/// Handshakes from all sources that showed a cookie.
+const PROVEN: Rate = Rate {
+    per_second: 1000,
+    burst: 1000,
+};
+/// Handshakes from one source that showed a cookie.
+const PROVEN_SOURCE: Rate = Rate {
+    per_second: 50,
+    burst: 100,
+};
+/// Cookies given out.
+const COOKIES: Rate = Rate {
+    per_second: 5000,
+    burst: 1000,
+};
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) per_second: u32,
+    pub(crate) burst: u32,
+}
+
+/// A budget that refills with time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bucket {
+    /// When the bucket was or will be full of emptiness: the classic "theoretical arrival time".
+    busy_until: Mono,
+}
+
+impl Bucket {
+    /// Takes one from the budget, if there is one.
+    pub(crate) fn take(&mut self, rate: Rate, now: Mono) -> bool {
+        let step = Duration::from_secs(1) / rate.per_second;
+        let busy_until = self.busy_until.max(now);
+        if busy_until.since(now) > step * (rate.burst - 1) {
+            return false;
+        }
+        self.busy_until = busy_until + step;
+        true
+    }
+
+    fn spent(&self, rate: Rate, now: Mono) -> bool {
+        !Self::take(&mut self.clone(), rate, now)
+    }
+}
+
+/// What the gate says to a handshake message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Admission {
+    /// It may cost us a handshake.
+    Admitted,
+    /// A cookie reply was written and should be sent.
+    Cookie,
+}
+
+/// See the [module documentation](self).
+pub(crate) struct Gate {
+    hash_key: [u8; 16],
+    unproven: Bucket,
+    proven: Bucket,
+    cookies: Bucket,
+    unproven_sources: Box<[Bucket]>,
+    proven_sources: Box<[Bucket]>,
+}
+
+impl Gate {
+    pub(crate) fn new(hash_key: [u8; 16]) -> Self {
+        let sources = || vec![Bucket::default(); SOURCES].into_boxed_slice();
+        Self {
+            hash_key,
+            unproven: Bucket::default(),
+            proven: Bucket::default(),
+            cookies: Bucket::default(),
+            unproven_sources: sources(),
+            proven_sources: sources(),
+        }
+    }
+
+    /// Judges an initiation or a response.
+    pub(crate) fn admit(
+        &mut self,
+        identity: &Identity,
+        opener: &Opener,
+        message: &[u8],
+        from: IpAddr,
+        reply: &mut [u8; COOKIE_REPLY],
+        now: Mono,
+    ) -> Result<Admission, Discard> {
+        let source = self.place(from);
+        let busy = self.unproven.spent(UNPROVEN, now)
+            || self.unproven_sources[source].spent(UNPROVEN_SOURCE, now);
+        let cookie_shown = message[message.len() - 16..].iter().any(|byte| *byte != 0);
+        if busy && !cookie_shown && self.cookies.spent(COOKIES, now) {
+            return Err(Discard::HandshakeFlood);
+        }
+        if !opener.mac_holds(message) {
+            return Err(Discard::BadMac);
+        }
+        if !busy {
+            self.unproven.take(UNPROVEN, now);
+            self.unproven_sources[source].take(UNPROVEN_SOURCE, now);
+            return Ok(Admission::Admitted);
+        }
+        self.demand(identity, message, from, reply, now)
+    }
+
+    fn demand(
+        &mut self,
+        identity: &Identity,
+        message: &[u8],
+        from: IpAddr,
+        reply: &mut [u8; COOKIE_REPLY],
+        now: Mono,
+    ) -> Result<Admission, Discard> {
+        // Also where a wrong cookie was shown: telling costs as much as answering.
+        if !self.cookies.take(COOKIES, now) {
+            return Err(Discard::HandshakeFlood);
+        }
+        let source = self.place(from);
+        match identity.demand_cookie(from, message, reply)? {
+            Cookie::Asked => Ok(Admission::Cookie),
+            Cookie::Shown if !self.proven_sources[source].take(PROVEN_SOURCE, now) => {
+                Err(Discard::HandshakeRate)
+            }
+            Cookie::Shown if !self.proven.take(PROVEN, now) => Err(Discard::HandshakeRate),
+            Cookie::Shown => Ok(Admission::Admitted),
+        }
+    }
+
+    /// Sources share places, but nobody outside can tell with whom. An IPv6 source is its /64.
+    fn place(&self, from: IpAddr) -> usize {
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key);
+        match from {
+            IpAddr::V4(v4) => hasher.write(&v4.octets()),
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => hasher.write(&v4.octets()),
+                None => hasher.write(&v6.octets()[..8]),
+            },
+        }
+        hasher.finish() as usize % SOURCES
+    }
+}
