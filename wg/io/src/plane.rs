@@ -107,7 +107,7 @@ impl Plane {
                 self.flush();
                 let _ = answer.send(result.map_err(Into::into));
             }
-            Order::Status(answer) => drop(answer.send(self.engine.status())),
+            Order::Status(answer) => drop(answer.send(self.engine.status(now()))),
             Order::Io(answer) => drop(answer.send(self.io_status())),
         }
     }
