@@ -62,15 +62,18 @@ def garbage(to):
 def initiations(to, key, rate):
     """Initiations with a true first mac from addresses that are not ours, at most `rate` a second (0: no limit)."""
     sender, label = raw(), hashlib.blake2s(b"mac1----" + bytes.fromhex(key)).digest()
-    print("sending", flush=True)
-    began, count = time.monotonic(), 0
-    while True:
+    packets = []
+    for _ in range(5000):
         body = b"\1\0\0\0" + os.urandom(112)
         mac = hashlib.blake2s(body, key=label, digest_size=16).digest()
         source = "198.18.%d.%d" % (random.randrange(256), random.randrange(1, 255))
-        send(sender, spoofed(source, random.randrange(1024, 65536), to, body + mac + bytes(16)), to)
+        packets.append(spoofed(source, random.randrange(1024, 65536), to, body + mac + bytes(16)))
+    print("sending", flush=True)
+    began, count = time.monotonic(), 0
+    while True:
+        send(sender, packets[count % len(packets)], to)
         count += 1
-        if rate and count > (time.monotonic() - began) * rate:
+        if rate and count % 16 == 0 and count > (time.monotonic() - began) * rate:
             time.sleep(0.001)
 
 

@@ -1,4 +1,5 @@
 //! Whatever strangers and peers send: it is counted by reason, costs no memory, and others do not suffer.
+#![allow(clippy::unwrap_used, reason = "a test panics where its set-up fails")]
 
 use std::path::Path;
 use std::time::Duration;

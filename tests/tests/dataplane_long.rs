@@ -1,4 +1,5 @@
 //! What takes minutes: a rekey, and rotation after rotation under load.
+#![allow(clippy::unwrap_used, reason = "a test panics where its set-up fails")]
 
 use std::path::Path;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,4 +1,5 @@
 //! Ten thousand peers that nobody speaks with cost next to nothing.
+#![allow(clippy::unwrap_used, reason = "a test panics where its set-up fails")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
