@@ -99,6 +99,7 @@ pub(crate) struct Udp {
     socket: Socket,
     state: UdpSocketState,
     segmentation: Segmentation,
+    receives_trains: bool,
 }
 
 impl Sockets {
@@ -210,18 +211,21 @@ impl Udp {
         let state = UdpSocketState::new((&socket).into())?;
         let_the_kernel_fragment(&socket, address)?;
         grow_buffers(&socket)?;
-        let segmentation = match config.offload {
-            Offload::Try if state.max_gso_segments() > 1 => Segmentation::on(),
-            Offload::Try => Segmentation::unsupported(),
-            Offload::Off => {
-                crate::sockopt::switch_off_receive_offload(&socket)?;
-                Segmentation::unsupported()
+        let (mut segmentation, mut receives_trains) = (Segmentation::unsupported(), false);
+        match config.offload {
+            Offload::Off => crate::sockopt::switch_off_receive_offload(&socket)?,
+            Offload::Try => {
+                receives_trains = state.gro_segments() > 1;
+                if state.max_gso_segments() > 1 {
+                    segmentation = Segmentation::on();
+                }
             }
-        };
+        }
         Ok(Self {
             socket,
             state,
             segmentation,
+            receives_trains,
         })
     }
 
@@ -235,7 +239,7 @@ impl Udp {
     }
 
     pub(crate) fn has_receive_offload(&self) -> bool {
-        self.state.gro_segments() > 1
+        self.receives_trains
     }
 
     fn send(&mut self, batch: &Outgoing<'_>, boot: Mono, counters: &mut UdpCounters) {

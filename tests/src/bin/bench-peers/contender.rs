@@ -43,6 +43,10 @@ impl Contender {
         }
     }
 
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
     /// Those that are compared in everything; the others only one way.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Own(_) | Self::Other(Program::WireGuardGo(_)))
@@ -62,11 +66,12 @@ impl Contender {
         let tunnel = Tunnel {
             pair: &pair,
             daemons: daemons.processes(),
+            own: daemons.own(),
         };
         for scenario in scenarios {
             scenario.run(self.name(), &tunnel, seconds, sheet)?;
         }
-        tunnel.memory(self.name(), sheet)
+        Ok(())
     }
 
     fn start(&self, pair: &Pair) -> Result<Daemons> {
@@ -91,6 +96,13 @@ impl Contender {
 }
 
 impl Daemons {
+    fn own(&self) -> Option<&OwnWireGuard> {
+        match self {
+            Self::Own([first, _]) => Some(first),
+            _ => None,
+        }
+    }
+
     fn processes(&self) -> [&Process; 2] {
         match self {
             Self::Own(both) => both.each_ref().map(OwnWireGuard::process),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tidegate_tests::Process;
 use tidegate_tests::iperf::{Load, serve};
-use tidegate_tests::wireguard::Pair;
+use tidegate_tests::wireguard::{OwnWireGuard, Pair};
+use tidegate_tests::{Process, Stranger, wait_until};
 
 use crate::contender::Contender;
 
@@ -21,14 +22,30 @@ pub(crate) struct Scenario {
 }
 
 enum Kind {
-    Load { load: Load, family: usize },
+    Load {
+        load: Load,
+        family: usize,
+    },
+    /// The load, while this many spoofed handshakes a second arrive at the server's end.
+    Flooded {
+        load: Load,
+        handshakes: u32,
+    },
     Ping,
+    /// Nothing: what the daemons keep in memory after all loads.
+    Memory,
+    /// Nothing, with this many more peers.
+    Idle {
+        peers: u64,
+    },
 }
 
 /// A tunnel that is up.
 pub(crate) struct Tunnel<'a> {
     pub(crate) pair: &'a Pair,
     pub(crate) daemons: [&'a Process; 2],
+    /// The first end, where it is ours.
+    pub(crate) own: Option<&'a OwnWireGuard>,
 }
 
 /// All that was measured: by load and figure, by contender, one value each round.
@@ -64,10 +81,18 @@ impl Scenario {
             all.push(load("UDP 1392 B", 0, udp(1392)));
             all.push(load("UDP 64 B", 0, udp(64)));
         }
-        all.push(Self {
-            name: "ping",
-            kind: Kind::Ping,
-        });
+        let other = |name, kind| Self { name, kind };
+        all.push(other("ping", Kind::Ping));
+        if contender.is_own() {
+            let load = tcp(8, false);
+            let handshakes = 20_000;
+            all.push(other("8 flooded", Kind::Flooded { load, handshakes }));
+        }
+        all.push(other("memory", Kind::Memory));
+        if contender.is_own() {
+            // Last, because it changes what is measured.
+            all.push(other("10000 idle", Kind::Idle { peers: 10_000 }));
+        }
         all
     }
 
@@ -80,6 +105,17 @@ impl Scenario {
     ) -> Result<()> {
         match &self.kind {
             Kind::Ping => tunnel.ping(who, self.name, sheet),
+            Kind::Memory => tunnel.memory(who, self.name, sheet),
+            Kind::Idle { peers } => tunnel.idle(*peers, who, self.name, sheet),
+            Kind::Flooded { load, handshakes } => {
+                let load = Load {
+                    seconds,
+                    ..load.clone()
+                };
+                let _flood =
+                    Stranger(&tunnel.pair.a.host).initiations(&tunnel.pair.b, *handshakes)?;
+                tunnel.load(&load, tunnel.pair.b.overlay[0], who, self.name, sheet)
+            }
             Kind::Load { load, family } => {
                 let load = Load {
                     seconds,
@@ -141,21 +177,40 @@ impl Tunnel<'_> {
         Ok(())
     }
 
+    fn idle(
+        &self,
+        peers: u64,
+        who: &'static str,
+        name: &'static str,
+        sheet: &mut Sheet,
+    ) -> Result<()> {
+        let own = self.own.context("only ours takes peers by the thousand")?;
+        own.ask(&format!("add-idle {peers}"))?;
+        let (before, began) = (self.cpu()?, Instant::now());
+        let span = Duration::from_secs(10);
+        wait_until(span * 2, "an idle while", || began.elapsed() >= span)?;
+        let share = (self.cpu()? - before) / began.elapsed().as_secs_f64();
+        sheet.add(name, "% of a core", who, share * 100.0);
+        for (figure, command) in [("add us", "add-bare"), ("remove us", "remove-bare")] {
+            for number in 0..100 {
+                let answer = own.ask(&format!("{command} {number}"))?;
+                let took = answer["took_us"].as_f64().context("no duration")?;
+                sheet.add(name, figure, who, took);
+            }
+        }
+        let [first, _] = self.daemons;
+        sheet.add(name, "RSS MB", who, memory_of(first, "VmRSS:")?);
+        Ok(())
+    }
+
     /// The larger of both ends, after all loads.
-    pub(crate) fn memory(&self, who: &'static str, sheet: &mut Sheet) -> Result<()> {
+    fn memory(&self, who: &'static str, name: &'static str, sheet: &mut Sheet) -> Result<()> {
         for (figure, key) in [("RSS MB", "VmRSS:"), ("RssAnon MB", "RssAnon:")] {
             let mut largest = 0.0;
             for daemon in self.daemons {
-                let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id()))?;
-                let kilobytes = status.lines().find_map(|line| line.strip_prefix(key));
-                let kilobytes: f64 = kilobytes
-                    .context("no memory figure")?
-                    .replace("kB", "")
-                    .trim()
-                    .parse()?;
-                largest = f64::max(largest, kilobytes / 1024.0);
+                largest = f64::max(largest, memory_of(daemon, key)?);
             }
-            sheet.add("memory", figure, who, largest);
+            sheet.add(name, figure, who, largest);
         }
         Ok(())
     }
@@ -171,6 +226,18 @@ impl Tunnel<'_> {
         }
         Ok(seconds)
     }
+}
+
+/// A figure of /proc/PID/status in megabytes.
+fn memory_of(process: &Process, key: &str) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix(key));
+    let kilobytes: f64 = kilobytes
+        .context("no memory figure")?
+        .replace("kB", "")
+        .trim()
+        .parse()?;
+    Ok(kilobytes / 1024.0)
 }
 
 impl Sheet {

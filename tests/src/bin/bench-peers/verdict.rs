@@ -71,6 +71,34 @@ pub(crate) fn judge(sheet: &Sheet) -> Vec<Line> {
             at_least: false,
         });
     }
+    let own = |load: &str, figure: &str| sheet.median(load, figure, OWN);
+    if let Some((flooded, calm)) = own("8 flooded", "Gbit/s").zip(own("8 streams", "Gbit/s")) {
+        let what = "8 streams under 20,000 spoofed handshakes/s".to_owned();
+        lines.push(Line {
+            what,
+            measured: flooded / calm,
+            required: 0.7,
+            goal: 0.7,
+            at_least: true,
+        });
+    }
+    for (figure, required) in [
+        ("% of a core", 1.0),
+        ("RSS MB", 120.0),
+        ("add us", 1000.0),
+        ("remove us", 1000.0),
+    ] {
+        if let Some(measured) = own("10000 idle", figure) {
+            let what = format!("10,000 idle peers: {figure}");
+            lines.push(Line {
+                what,
+                measured,
+                required,
+                goal: required,
+                at_least: false,
+            });
+        }
+    }
     if let Some(measured) = sheet.median("memory", "RSS MB", OWN) {
         let what = "resident memory per end, MB".to_owned();
         lines.push(Line {
