@@ -1,6 +1,6 @@
 //! A cable between two hosts that is as fast as the machine.
 
-use crate::{Host, LabError, network::on};
+use crate::{Host, LabError, switch::on};
 
 /// Joins two hosts by one cable, with these addresses at either end, and returns the names of the two devices.
 ///

@@ -1,117 +1,191 @@
-//! What went over a device, and when.
+//! Seeing what passes.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
 
-use nix::sys::signal::Signal;
-use tempfile::TempDir;
+use crate::{Host, LabError, Process, Signal, command::unnamed_file, space::bytes, wait_for};
 
-use crate::{Host, LabError, Process, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-/// For how long nothing is seen when all has been read.
-const SILENCE: Duration = Duration::from_millis(200);
-/// Magic number of a capture with nanoseconds, in this machine's byte order.
-const NANOSECONDS: u32 = 0xa1b2_3c4d;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Long enough for the recorder to answer, short enough to ask again when it was just about to.
+const ANSWER: Duration = Duration::from_millis(500);
+/// Enough for a frame of any ordinary device. The kernel's buffer has slots of this size, so more would mean fewer.
+const KEPT: &str = "2048";
 const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 
-/// A running capture.
+/// Records the packets of one device that pass a filter, from the moment it exists until it is dropped.
 pub struct Capture {
-    process: Process,
-    files: TempDir,
+    recorder: Process,
+    file: File,
+    /// The kernel hands the recorder each packet of `lo` twice, which keeps one of them.
+    copies: u64,
+    what: String,
 }
 
-/// One captured packet.
+/// A recorded packet.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Captured {
-    /// Nanoseconds since 1970.
-    pub time: u64,
-    /// Its length on the wire.
+pub struct Packet {
+    /// When it passed.
+    pub at: SystemTime,
+    /// Its first 2,048 bytes, from the link layer on; a TUN device has none, so there it starts with the IP header.
+    pub data: Vec<u8>,
+    /// How long it was altogether.
     pub length: usize,
-    /// Its first bytes.
-    pub bytes: Vec<u8>,
 }
 
-impl Capture {
-    /// Starts capturing on a device of the host what the filter (in tcpdump's words) lets through.
-    pub fn start(host: &Host, device: &str, filter: &str) -> Result<Self, LabError> {
-        let files = TempDir::new().map_err(LabError::os("make a directory"))?;
-        let path = files.path().join("packets");
-        let process = host
+/// What the recorder says of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Tally {
+    captured: u64,
+    received: u64,
+    dropped: u64,
+}
+
+impl Host {
+    /// Records what passes `device` and matches a `tcpdump` filter, sent and received, from now on.
+    pub fn capture(&self, device: &str, filter: &str) -> Result<Capture, LabError> {
+        let file = unnamed_file()?;
+        let recorder = self
             .command("tcpdump")
             .args([
-                "-Z",
-                "root",
-                "-n",
-                "-U",
+                "-i",
+                device,
+                "-p",
                 "--immediate-mode",
-                "--time-stamp-precision=nano",
+                "-s",
+                KEPT,
+                "-B",
+                "32768",
             ])
-            .args(["-B", "65536", "-s", "96", "-i", device, "-w"])
-            .arg(path)
-            .arg(filter)
-            .spawn()?;
-        process.wait_for_output(PATIENCE, "listening on")?;
-        Ok(Self { process, files })
-    }
-
-    /// Ends it once nothing more is seen, and returns what it saw, in order of time. Fails if it missed anything.
-    pub fn stop(self) -> Result<Vec<Captured>, LabError> {
-        self.await_silence()?;
-        self.process.signal(Signal::SIGINT)?;
-        self.process.wait(PATIENCE)?;
-        let output = self.process.output();
-        let failed = |status: &str| LabError::Failed {
-            host: "capture".to_owned(),
-            command: "tcpdump".to_owned(),
-            status: status.to_owned(),
-            output: output.clone(),
-        };
-        if !output.contains("\n0 packets dropped by kernel") {
-            return Err(failed("packets missed"));
-        }
-        let file = std::fs::read(self.files.path().join("packets"))
-            .map_err(LabError::os("read a capture"))?;
-        let mut packets = parse(&file).ok_or_else(|| failed("a capture that cannot be read"))?;
-        packets.sort_by_key(|packet| packet.time);
-        Ok(packets)
-    }
-
-    /// What tcpdump has not read yet when it is told to end would be lost.
-    fn await_silence(&self) -> Result<(), LabError> {
-        let path = self.files.path().join("packets");
-        let length = || std::fs::metadata(&path).map_or(0, |file| file.len());
-        let (mut last, mut since) = (length(), Instant::now());
-        wait_until(PATIENCE, "the captured device to be silent", || {
-            if length() != last {
-                (last, since) = (length(), Instant::now());
-            }
-            since.elapsed() > SILENCE
+            .args(["-U", "-Z", "root", "-w", "-", filter])
+            .launch(Some(&file))?;
+        // It says this once the filter is in place.
+        recorder.wait_for_output(PATIENCE, "listening on")?;
+        let what = format!("{filter:?} on {device} of {:?}", self.name());
+        Ok(Capture {
+            recorder,
+            file,
+            copies: if device == "lo" { 2 } else { 1 },
+            what,
         })
     }
 }
 
-fn parse(file: &[u8]) -> Option<Vec<Captured>> {
-    if word(file, 0)? != NANOSECONDS {
-        return None;
+impl Capture {
+    /// How many packets have passed; every one that passed before this call counts.
+    pub fn count(&self) -> Result<usize, LabError> {
+        Ok(self.packets()?.len())
     }
-    let mut packets = Vec::new();
-    let mut at = FILE_HEADER;
-    while at < file.len() {
-        let (seconds, nanoseconds) = (word(file, at)?, word(file, at + 4)?);
-        let kept = word(file, at + 8)? as usize;
-        let start = at + PACKET_HEADER;
-        packets.push(Captured {
-            time: u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds),
-            length: word(file, at + 12)? as usize,
-            bytes: file.get(start..start + kept)?.to_vec(),
-        });
-        at = start + kept;
+
+    /// The packets that have passed; every one that passed before this call is there.
+    ///
+    /// Fails if the recorder could not keep up, rather than return less than passed.
+    pub fn packets(&self) -> Result<Vec<Packet>, LabError> {
+        let tally = wait_for(
+            PATIENCE,
+            &format!("the recorder of {} to catch up", self.what),
+            || {
+                let tally = self.tally()?;
+                (tally.dropped > 0 || tally.captured * self.copies == tally.received)
+                    .then_some(tally)
+            },
+        )?;
+        if tally.dropped > 0 {
+            return Err(LabError::Incomplete {
+                what: self.what.clone(),
+                lost: tally.dropped,
+            });
+        }
+        Ok(parse(&bytes(&self.file)))
     }
-    Some(packets)
+
+    /// Asks the recorder for its numbers, which it appends to its output.
+    fn tally(&self) -> Option<Tally> {
+        let before = tallies(&self.recorder.output()).count();
+        self.recorder.signal(Signal::SIGUSR1).ok()?;
+        wait_for(ANSWER, "an answer", || {
+            tallies(&self.recorder.output()).nth(before)
+        })
+        .ok()
+    }
 }
 
-fn word(file: &[u8], at: usize) -> Option<u32> {
-    let bytes = file.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+/// The complete lines like "tcpdump: 4 packets captured, 8 packets received by filter, 0 packets dropped by kernel".
+fn tallies(output: &str) -> impl Iterator<Item = Tally> {
+    output
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .filter_map(|line| {
+            let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+            let tally = Tally {
+                captured: numbers.next()?,
+                received: numbers.next()?,
+                dropped: numbers.next()?,
+            };
+            line.contains("received by filter").then_some(tally)
+        })
+}
+
+/// Reads a capture file; a packet that is still being written is left out.
+fn parse(file: &[u8]) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    let mut rest = file.get(FILE_HEADER..).unwrap_or_default();
+    while let Some((header, tail)) = rest.split_at_checked(PACKET_HEADER) {
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let Some((data, tail)) = tail.split_at_checked(word(8) as usize) else {
+            break;
+        };
+        let since = Duration::from_secs(word(0).into()) + Duration::from_micros(word(4).into());
+        packets.push(Packet {
+            at: SystemTime::UNIX_EPOCH + since,
+            data: data.to_vec(),
+            length: word(12) as usize,
+        });
+        rest = tail;
+    }
+    packets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_complete_lines_are_tallies() {
+        let output = "tcpdump: listening on eth0\n\
+                      tcpdump: 4 packets captured, 8 packets received by filter, 1 packet dropped by kernel\n\
+                      tcpdump: 5 packets captured, 9 packets received by filter, 2";
+        let tally = Tally {
+            captured: 4,
+            received: 8,
+            dropped: 1,
+        };
+        assert_eq!(tallies(output).collect::<Vec<_>>(), [tally]);
+    }
+
+    #[test]
+    fn a_packet_still_being_written_is_left_out() {
+        let mut file = vec![0; FILE_HEADER];
+        for word in [1_u32, 2, 3, 9] {
+            file.extend(word.to_ne_bytes());
+        }
+        file.extend(b"abc");
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_000_002);
+        let whole = [Packet {
+            at,
+            data: b"abc".to_vec(),
+            length: 9,
+        }];
+        assert_eq!(parse(&file), whole);
+        assert_eq!(parse(&file[..file.len() - 1]), []);
+        assert_eq!(
+            parse(&[file.clone(), vec![0; PACKET_HEADER - 1]].concat()),
+            whole
+        );
+        assert_eq!(parse(&[]), []);
+    }
 }

@@ -156,7 +156,7 @@ impl Output {
 }
 
 /// A file without a name, which is gone when its last user is, however that ends.
-fn unnamed_file() -> Result<File, LabError> {
+pub(crate) fn unnamed_file() -> Result<File, LabError> {
     tempfile::tempfile().map_err(LabError::os("create an unnamed file"))
 }
 

@@ -97,6 +97,24 @@ pub enum LabError {
         "host {0:?} is gone, because its lab was dropped: keep the Lab for as long as its hosts are used"
     )]
     Gone(String),
+    /// A capture missed packets, so nothing can be concluded from it.
+    #[error(
+        "the capture of {what} missed {lost} packets: narrow its filter, or count with Link::count"
+    )]
+    Incomplete {
+        /// What was captured.
+        what: String,
+        /// How many packets are missing.
+        lost: u64,
+    },
+    /// A program of this workspace could not be built.
+    #[error("the program {name:?} of this workspace could not be built; cargo said:\n{output}")]
+    Build {
+        /// The program.
+        name: String,
+        /// What cargo wrote.
+        output: String,
+    },
     /// What was awaited did not come about.
     #[error("waited {within:?} in vain for: {what}")]
     NotReached {

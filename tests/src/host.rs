@@ -35,6 +35,11 @@ impl Host {
         self.space.name()
     }
 
+    /// The process id of its first process, as the machine sees it: `nsenter --all --target ID` looks around in it.
+    pub fn id(&self) -> u32 {
+        self.space.id()
+    }
+
     /// A command to run here.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         Command::new(&self.space, Depth::All, program)

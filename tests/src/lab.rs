@@ -2,42 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
-use crate::{
-    Host, LabError, Network,
-    space::{Space, locked},
-};
+use crate::{Host, LabError, Network, space::locked, switch::Switch};
 
 /// The longest host name that fits every tool.
 const NAME_LIMIT: usize = 63;
 
 /// A set of hosts and networks. Dropping it ends all that runs in them and takes all of it away.
 pub struct Lab {
-    switch: Arc<Space>,
-    ports: Arc<AtomicU32>,
-    bridges: AtomicU32,
+    switch: Arc<Switch>,
     hosts: Mutex<BTreeMap<String, Host>>,
 }
 
 impl Lab {
     /// An empty lab.
     pub fn new() -> Result<Self, LabError> {
-        let switch = Arc::new(Space::new("switch")?);
-        // The switch only passes frames on; it must not talk itself.
-        switch
-            .enter(crate::space::Depth::Files, || {
-                std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
-            })?
-            .map_err(LabError::os("silence the switch"))?;
         Ok(Self {
-            switch,
-            ports: Arc::default(),
-            bridges: AtomicU32::new(0),
+            switch: Arc::new(Switch::new()?),
             hosts: Mutex::default(),
         })
     }
@@ -68,10 +51,14 @@ impl Lab {
         Ok(host)
     }
 
+    /// The host of this name, if the lab has it.
+    pub fn find(&self, name: &str) -> Option<Host> {
+        locked(&self.hosts).get(name).cloned()
+    }
+
     /// A new network: an Ethernet switch of its own. The name is for messages only.
     pub fn network(&self, name: &str) -> Result<Network, LabError> {
-        let bridge = format!("net{}", self.bridges.fetch_add(1, Ordering::Relaxed));
-        Network::new(name, bridge, &self.switch, &self.ports)
+        Network::new(name, &self.switch)
     }
 }
 

@@ -3,15 +3,17 @@
 use std::{
     fmt::Write as _,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use crate::{
     Host, LabError, Network,
-    network::on,
-    space::{Space, locked},
+    delay::DelayLine,
+    space::locked,
+    switch::{Switch, on},
 };
 
-const PER_MILLION: f64 = 1_000_000.0;
+const MILLION: u32 = 1_000_000;
 
 /// Which way packets go on a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,10 +28,12 @@ pub enum Direction {
 #[derive(Clone)]
 pub struct Link {
     device: String,
-    port: String,
+    pub(crate) port: String,
     host: Host,
-    switch: Arc<Space>,
+    pub(crate) switch: Arc<Switch>,
+    bridge: String,
     fate: Arc<Mutex<Fate>>,
+    line: Arc<Mutex<Option<Arc<DelayLine>>>>,
 }
 
 /// What becomes of the packets of a link.
@@ -48,13 +52,14 @@ struct Way {
 
 impl Link {
     pub(crate) fn new(network: &Network, host: &Host, device: String, port: String) -> Self {
-        let switch = Arc::clone(&network.switch);
         Self {
             device,
             port,
             host: host.clone(),
-            switch,
+            switch: Arc::clone(&network.switch),
+            bridge: network.bridge.clone(),
             fate: Arc::default(),
+            line: Arc::default(),
         }
     }
 
@@ -85,12 +90,13 @@ impl Link {
 
     /// Pulls the cable: the host's device loses its carrier.
     pub fn unplug(&self) -> Result<(), LabError> {
-        self.set("down")
+        self.switch.ip(&format!("link set {} down\n", self.port))
     }
 
-    /// Puts the cable back in.
+    /// Puts the cable back in. The link passes packets when this returns.
     pub fn plug(&self) -> Result<(), LabError> {
-        self.set("up")
+        self.switch.ip(&format!("link set {} up\n", self.port))?;
+        self.switch.await_forwarding(&self.port)
     }
 
     /// From now on each packet is lost with this probability, independently in each direction. 0 ends it.
@@ -105,9 +111,30 @@ impl Link {
         self.change(|fate| fate.way(direction).lost = lost)
     }
 
-    fn set(&self, state: &str) -> Result<(), LabError> {
-        on(&self.switch, "ip")
-            .args(["link", "set", &self.port, state])
+    /// From now on each packet takes this much longer, in each direction, so a round trip takes twice that.
+    ///
+    /// Packets stay in order. Whatever the link carries is delayed, and at most 65,536 packets are under way each
+    /// way. The first call moves the link onto a slower path through this process; 0 then ends the delay only.
+    pub fn delay(&self, delay: Duration) -> Result<(), LabError> {
+        let mut slot = locked(&self.line);
+        let line = match slot.as_ref() {
+            Some(line) => line,
+            None => {
+                let line = Arc::new(DelayLine::insert(&self.switch, &self.bridge, &self.port)?);
+                self.switch.keep(Arc::clone(&line));
+                slot.insert(line)
+            }
+        };
+        line.set(delay);
+        Ok(())
+    }
+
+    /// Sets the largest packet that the link takes, at both ends.
+    pub fn set_mtu(&self, mtu: u16) -> Result<(), LabError> {
+        self.switch
+            .ip(&format!("link set {} mtu {mtu}\n", self.port))?;
+        on(&self.host.space, "ip")
+            .args(["link", "set", &self.device, "mtu", &mtu.to_string()])
             .run()
             .map(drop)
     }
@@ -117,10 +144,7 @@ impl Link {
         let mut fate = locked(&self.fate);
         let mut changed = *fate;
         change(&mut changed);
-        on(&self.switch, "nft")
-            .args(["-f", "-"])
-            .input(changed.rules(&self.port))
-            .run()?;
+        self.switch.nft(changed.rules(&self.port))?;
         *fate = changed;
         Ok(())
     }
@@ -156,7 +180,8 @@ impl Way {
         match self {
             Self { cut: true, .. } => Some("drop".to_owned()),
             Self { lost: 0, .. } => None,
-            Self { lost, .. } => Some(format!("numgen random mod 1000000 < {lost} drop")),
+            Self { lost: MILLION, .. } => Some("drop".to_owned()),
+            Self { lost, .. } => Some(format!("numgen random mod {MILLION} < {lost} drop")),
         }
     }
 }
@@ -170,5 +195,5 @@ fn per_million(rate: f64) -> Result<u32, LabError> {
         });
     }
     // In range by the check above, and `as` saturates.
-    Ok((rate * PER_MILLION).round() as u32)
+    Ok((rate * f64::from(MILLION)).round() as u32)
 }

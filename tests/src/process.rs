@@ -82,7 +82,8 @@ impl Process {
         self.finish(within, String::new)
     }
 
-    /// Waits until it has written `text`; fails at once if it ends without.
+    /// Waits until it has written `text`; fails at once if it ends without. Some programs write in blocks unless told,
+    /// such as `iperf3` without `--forceflush`.
     pub fn wait_for_output(&self, within: Duration, text: &str) -> Result<(), LabError> {
         let written = wait_for(within, text, || {
             let ended = self.status();
@@ -92,10 +93,11 @@ impl Process {
                 (false, None) => None,
             }
         });
-        written.map_err(|_| self.timed_out(within, String::new()))?
+        written.map_err(|_| self.silent(within, text))?
     }
 
-    /// Asks it to end (SIGTERM), kills it if it takes longer than five seconds, and says how it ended.
+    /// Asks it to end (SIGTERM) and says how it ended; one that takes longer than five seconds is killed, which is
+    /// an error.
     pub fn stop(self) -> Result<ExitStatus, LabError> {
         self.stop_with(Signal::SIGTERM)
     }
@@ -142,6 +144,14 @@ impl Process {
             command: self.line.clone(),
             status: status.to_string(),
             output: self.output(),
+        }
+    }
+
+    fn silent(&self, within: Duration, text: &str) -> LabError {
+        let (line, host, output) = (&self.line, &self.host, self.output());
+        LabError::NotReached {
+            what: format!("{line:?} on {host:?} to write {text:?}; it wrote:\n{output}"),
+            within,
         }
     }
 

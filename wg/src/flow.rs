@@ -258,3 +258,134 @@ fn victim(set: &[Option<Flow>], peer: u64) -> Option<usize> {
 fn seconds(now: Mono) -> u32 {
     (now.0 / 1_000_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{complete, tcp4, udp4};
+
+    const PEER: u64 = 7;
+
+    fn key(peer: u64, port: u16) -> FlowKey {
+        let mut headers = udp4();
+        headers.bytes[20..22].copy_from_slice(&port.to_be_bytes());
+        let bytes = complete([headers.bytes, vec![0; 8]].concat());
+        FlowKey::new(Direction::Outgoing, peer, &Packet::parse(&bytes).unwrap())
+    }
+
+    fn secs(secs: u64) -> Mono {
+        Mono(secs * 1_000_000_000)
+    }
+
+    const UDP: Transport = Transport::Udp {
+        source: 0,
+        destination: 0,
+    };
+
+    #[test]
+    fn a_flow_looks_the_same_from_both_directions() {
+        let there = complete([udp4().bytes, vec![0; 8]].concat());
+        let mut back = there.clone();
+        back[12..16].copy_from_slice(&there[16..20]);
+        back[16..20].copy_from_slice(&there[12..16]);
+        back[20..22].copy_from_slice(&there[22..24]);
+        back[22..24].copy_from_slice(&there[20..22]);
+        let parse = |bytes: &[u8]| Packet::parse(bytes).unwrap();
+        let there = FlowKey::new(Direction::Outgoing, PEER, &parse(&there));
+        assert_eq!(
+            FlowKey::new(Direction::Incoming, PEER, &parse(&back)),
+            there
+        );
+        assert_ne!(
+            FlowKey::new(Direction::Outgoing, PEER, &parse(&back)),
+            there
+        );
+    }
+
+    #[test]
+    fn a_flow_is_forgotten_when_it_was_silent_for_too_long() {
+        let mut table = FlowTable::new(64, [1; 16]);
+        table
+            .open(key(PEER, 1), Direction::Outgoing, secs(0))
+            .unwrap();
+        assert!(table.carries(&key(PEER, 1), Direction::Incoming, UDP, secs(180)));
+        assert!(
+            table.carries(&key(PEER, 1), Direction::Incoming, UDP, secs(360)),
+            "the packet before kept it alive"
+        );
+        assert!(!table.carries(&key(PEER, 1), Direction::Incoming, UDP, secs(541)));
+        assert_eq!(table.count(secs(541)), 0);
+    }
+
+    #[test]
+    fn tcp_lives_long_once_it_was_answered_and_until_it_ends() {
+        let bytes = complete([tcp4().bytes, vec![0; 8]].concat());
+        let key = FlowKey::new(Direction::Outgoing, PEER, &Packet::parse(&bytes).unwrap());
+        let tcp = |flags| Transport::Tcp {
+            source: 0,
+            destination: 0,
+            flags,
+        };
+        let mut table = FlowTable::new(64, [1; 16]);
+        table.open(key, Direction::Outgoing, secs(0)).unwrap();
+        assert!(!table.knows(&key, secs(61)), "half open");
+        assert!(table.carries(&key, Direction::Incoming, tcp(0x12), secs(1)));
+        assert!(table.knows(&key, secs(7000)));
+        assert!(table.carries(&key, Direction::Outgoing, tcp(0x11), secs(7000)));
+        assert!(!table.knows(&key, secs(7061)), "closing");
+    }
+
+    #[test]
+    fn a_peer_that_floods_evicts_itself() {
+        let mut table = FlowTable::new(8, [1; 16]);
+        for port in 0..4 {
+            table
+                .open(key(1, port), Direction::Outgoing, secs(0))
+                .unwrap();
+        }
+        for port in 0..1000 {
+            table
+                .open(key(2, port), Direction::Incoming, secs(1))
+                .unwrap();
+        }
+        assert!((0..4).all(|port| table.knows(&key(1, port), secs(1))));
+        assert_eq!(table.count(secs(1)), 8);
+        for port in 0..4 {
+            table
+                .open(key(3, port), Direction::Outgoing, secs(2))
+                .unwrap();
+        }
+        let mut left = |peer, ports: std::ops::Range<u16>| {
+            ports
+                .filter(|port| table.knows(&key(peer, *port), secs(2)))
+                .count()
+        };
+        let counts = [left(1, 0..4), left(2, 0..1000), left(3, 0..4)];
+        assert!(
+            counts.iter().all(|count| (2..=4).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn a_flow_more_than_the_table_holds_is_refused() {
+        let mut table = FlowTable::new(8, [1; 16]);
+        for peer in 0..8 {
+            table
+                .open(key(peer, 1), Direction::Outgoing, secs(0))
+                .unwrap();
+        }
+        assert_eq!(
+            table.open(key(8, 1), Direction::Outgoing, secs(1)),
+            Err(Full)
+        );
+        assert_eq!(
+            table.open(key(3, 2), Direction::Outgoing, secs(1)),
+            Ok(()),
+            "in place of its own"
+        );
+        table.change_policy();
+        assert_eq!(table.open(key(8, 1), Direction::Outgoing, secs(1)), Ok(()));
+        assert_eq!(table.count(secs(1)), 1);
+    }
+}

@@ -166,3 +166,129 @@ impl Gate {
         hasher.finish() as usize % SOURCES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{PrivateKey, Psk};
+    use crate::tunnel::{INITIATION, Tunnel};
+
+    #[test]
+    fn a_budget_allows_its_burst_and_then_its_rate() {
+        let rate = Rate {
+            per_second: 10,
+            burst: 5,
+        };
+        let mut bucket = Bucket::default();
+        let taken = |bucket: &mut Bucket, now| (0..100).filter(|_| bucket.take(rate, now)).count();
+        assert_eq!(taken(&mut bucket, Mono(1_000_000_000)), 5);
+        assert_eq!(taken(&mut bucket, Mono(1_000_000_000)), 0);
+        assert_eq!(taken(&mut bucket, Mono(1_200_000_000)), 2);
+        assert_eq!(taken(&mut bucket, Mono(9_000_000_000)), 5);
+    }
+
+    struct Scene {
+        us: Identity,
+        opener: Opener,
+        gate: Gate,
+        tunnel: Tunnel,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let (us, them) = (
+                Identity::new(&PrivateKey([1; 32])),
+                Identity::new(&PrivateKey([2; 32])),
+            );
+            let tunnel = Tunnel::new(&them, &us.public(), &Psk([0; 32]), None, 1);
+            Self {
+                opener: Opener::new(&us),
+                gate: Gate::new([3; 16]),
+                us,
+                tunnel,
+            }
+        }
+
+        fn message(&mut self) -> [u8; INITIATION] {
+            let mut message = [0; INITIATION];
+            assert!(self.tunnel.initiate(&mut message));
+            message
+        }
+
+        fn admit(&mut self, message: &[u8], source: u32) -> Result<Admission, Discard> {
+            let mut reply = [0; COOKIE_REPLY];
+            let from = IpAddr::from(source.to_be_bytes());
+            let Self {
+                us, opener, gate, ..
+            } = self;
+            let admission = gate.admit(us, opener, message, from, &mut reply, Mono(1_000_000_000));
+            if admission == Ok(Admission::Cookie) {
+                // Only the latest message can be answered with a cookie; for others this fails, as it should.
+                let _ = self.tunnel.take_cookie(&reply);
+            }
+            admission
+        }
+    }
+
+    #[test]
+    fn one_source_has_its_share_and_then_needs_a_cookie() {
+        let mut scene = Scene::new();
+        let message = scene.message();
+        for _ in 0..40 {
+            assert_eq!(scene.admit(&message, 1), Ok(Admission::Admitted));
+        }
+        assert_eq!(scene.admit(&message, 1), Ok(Admission::Cookie));
+        assert_eq!(
+            scene.admit(&message, 2),
+            Ok(Admission::Admitted),
+            "others have theirs"
+        );
+        let shown = scene.message();
+        for _ in 0..100 {
+            assert_eq!(scene.admit(&shown, 1), Ok(Admission::Admitted));
+        }
+        assert_eq!(scene.admit(&shown, 1), Err(Discard::HandshakeRate));
+    }
+
+    #[test]
+    fn a_cookie_is_worth_nothing_from_another_address() {
+        let mut scene = Scene::new();
+        let message = scene.message();
+        for _ in 0..=40 {
+            assert!(scene.admit(&message, 1).is_ok());
+        }
+        let shown = scene.message();
+        for _ in 0..40 {
+            assert_eq!(scene.admit(&shown, 2), Ok(Admission::Admitted));
+        }
+        assert_eq!(scene.admit(&shown, 2), Ok(Admission::Cookie));
+    }
+
+    #[test]
+    fn many_sources_together_cost_no_more_than_the_budgets() {
+        let mut scene = Scene::new();
+        let message = scene.message();
+        let verdicts: Vec<_> = (0..5000)
+            .map(|source| scene.admit(&message, source << 8))
+            .collect();
+        let count = |wanted| {
+            verdicts
+                .iter()
+                .filter(|verdict| **verdict == wanted)
+                .count()
+        };
+        assert_eq!(count(Ok(Admission::Admitted)), 250);
+        assert_eq!(count(Ok(Admission::Cookie)), 1000);
+        assert_eq!(count(Err(Discard::HandshakeFlood)), 3750);
+    }
+
+    #[test]
+    fn a_wrong_mac_costs_no_budget() {
+        let mut scene = Scene::new();
+        let message = scene.message();
+        for source in 0..1000 {
+            assert_eq!(scene.admit(&[9; INITIATION], source), Err(Discard::BadMac));
+        }
+        assert_eq!(scene.admit(&message, 5), Ok(Admission::Admitted));
+    }
+}

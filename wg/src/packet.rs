@@ -346,3 +346,121 @@ fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Result<&[u8; N], Discard> {
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{complete, ip6, syn, udp4, udp6};
+
+    /// An IPv6 packet of these extension headers in front of UDP.
+    fn chained(first: u8, extensions: &[&[u8]]) -> Vec<u8> {
+        let mut packet = ip6(first);
+        extensions
+            .iter()
+            .for_each(|extension| packet.extend(*extension));
+        packet.extend([0x04, 0xd2, 0x00, 0x35, 0, 8, 0, 0]);
+        let len = (packet.len() - 40) as u16;
+        packet[4..6].copy_from_slice(&len.to_be_bytes());
+        packet
+    }
+
+    const TO_UDP: [u8; 8] = [17, 0, 1, 4, 0, 0, 0, 0];
+    const TO_OPTIONS: [u8; 8] = [60, 0, 1, 4, 0, 0, 0, 0];
+
+    #[test]
+    fn ports_are_found_behind_the_headers_that_may_be_there() {
+        let udp = Transport::Udp {
+            source: 1234,
+            destination: 53,
+        };
+        for (bytes, offset) in [
+            (complete([udp4().bytes, vec![0; 8]].concat()), 20),
+            (complete([udp6().bytes, vec![0; 8]].concat()), 40),
+            (chained(HOP_BY_HOP, &[&TO_UDP]), 48),
+            (chained(DESTINATION_OPTIONS, &[&TO_UDP]), 48),
+            (chained(HOP_BY_HOP, &[&TO_OPTIONS, &TO_UDP]), 56),
+        ] {
+            let packet = Packet::parse(&bytes).unwrap();
+            assert_eq!(
+                (packet.transport, packet.offset, packet.len),
+                (udp, offset, bytes.len())
+            );
+        }
+    }
+
+    #[test]
+    fn extension_headers_out_of_order_repeated_or_unknown_are_refused() {
+        let to_hop = [0, 0, 1, 4, 0, 0, 0, 0];
+        let refused = |bytes: Vec<u8>| assert_eq!(Packet::parse(&bytes), Err(Discard::Extension));
+        refused(chained(DESTINATION_OPTIONS, &[&to_hop, &TO_UDP]));
+        refused(chained(DESTINATION_OPTIONS, &[&TO_OPTIONS, &TO_UDP]));
+        refused(chained(FRAGMENT, &[&[17, 0, 0, 0, 0, 0, 0, 9]]));
+        refused(chained(FRAGMENT, &[&[60, 0, 0, 1, 0, 0, 0, 9], &TO_UDP]));
+        for unknown in REFUSED {
+            refused(chained(unknown, &[&TO_UDP]));
+            refused(chained(HOP_BY_HOP, &[&[unknown, 0, 1, 4, 0, 0, 0, 0]]));
+        }
+        let mut options = syn(&[]);
+        options[0] = 0x46;
+        refused(options);
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused() {
+        let malformed =
+            |bytes: &[u8]| assert_eq!(Packet::parse(bytes), Err(Discard::Malformed), "{bytes:?}");
+        let v4 = complete([udp4().bytes, vec![0; 8]].concat());
+        malformed(&[]);
+        malformed(&v4[..v4.len() - 1]);
+        malformed(&[&[0x44], &v4[1..]].concat());
+        malformed(&[&[0x75], &v4[1..]].concat());
+        malformed(&[&[0x45, 0, 0, 19], &v4[4..]].concat());
+        malformed(&chained(HOP_BY_HOP, &[&[17, 200, 1, 4, 0, 0, 0, 0]]));
+        malformed(&complete([udp6().bytes, vec![0; 8]].concat())[..50]);
+        let mut short = syn(&[]);
+        short[32] = 0x40;
+        malformed(&short);
+        let mut seven = v4.clone();
+        seven[3] = 27;
+        malformed(&seven);
+    }
+
+    #[test]
+    fn fragments_tell_their_place_and_small_or_overlapping_ones_are_refused() {
+        let piece = |field: u16, body: usize| {
+            let mut bytes = syn(&[]);
+            bytes.resize(20 + body, 0);
+            bytes[3] = (20 + body) as u8;
+            bytes[6..8].copy_from_slice(&field.to_be_bytes());
+            Packet::parse(&bytes)
+        };
+        let first = piece(0x2000, 24).unwrap();
+        assert_eq!(
+            first.fragment,
+            Some(Fragment {
+                id: 0xffff,
+                offset: 0,
+                more: true
+            })
+        );
+        assert!(matches!(
+            first.transport,
+            Transport::Tcp {
+                destination: 80,
+                ..
+            }
+        ));
+        assert_eq!(piece(0x2000, 16), Err(Discard::TinyFragment));
+        assert_eq!(
+            piece(0x2001, 24),
+            Err(Discard::TinyFragment),
+            "would reach into the TCP header"
+        );
+        let later = piece(3, 24).unwrap();
+        assert_eq!(
+            (later.transport, later.fragment.unwrap().offset),
+            (Transport::Elsewhere, 24)
+        );
+        assert_eq!(piece(0x1fff, 24), Err(Discard::Malformed), "beyond 64 KiB");
+    }
+}

@@ -28,7 +28,7 @@ fn ip4(protocol: u8) -> Vec<u8> {
     ip
 }
 
-fn ip6(protocol: u8) -> Vec<u8> {
+pub(crate) fn ip6(protocol: u8) -> Vec<u8> {
     let mut ip = vec![0x60, 0, 0, 0, 0, 0, protocol, 64];
     ip.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     ip.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);

@@ -7,5 +7,5 @@ mod pair;
 
 pub use endpoint::{Endpoint, KeyPair};
 pub use other::{OtherWireGuard, Program};
-pub use ours::{OwnWireGuard, own_program};
+pub use ours::OwnWireGuard;
 pub use pair::{Pair, Side};

@@ -15,16 +15,6 @@ use crate::{LabError, Process, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The static program of this build, beside the program that runs now.
-pub fn own_program() -> Result<PathBuf, LabError> {
-    let mut path = std::env::current_exe().map_err(LabError::os("find this program"))?;
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    Ok(path.join("tidegate-static"))
-}
-
 /// A running static program.
 pub struct OwnWireGuard {
     process: Process,

@@ -353,3 +353,76 @@ impl PeerSetup {
         }
     }
 }
+
+/// A piece of an IPv4 packet.
+pub fn fragment(
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    id: u16,
+    offset: u16,
+    more: bool,
+    body: &[u8],
+) -> Vec<u8> {
+    use tidegate_wg::checksum::{fold, sum};
+    let mut packet = ip(from, to, 255, body);
+    packet[9] = protocol;
+    packet[4..6].copy_from_slice(&id.to_be_bytes());
+    packet[6..8].copy_from_slice(&(offset >> 3 | if more { 0x2000 } else { 0 }).to_be_bytes());
+    packet[10..12].fill(0);
+    let check = !fold(sum(&packet[..20]));
+    packet[10..12].copy_from_slice(&check.to_ne_bytes());
+    packet
+}
+
+/// Makes the first mac of a changed handshake message right again; all that takes is the public key.
+pub fn fix_mac(message: &mut [u8], to: &PublicKey) {
+    use blake2::digest::consts::U16;
+    use blake2::digest::{FixedOutput, KeyInit, Update};
+    use blake2::{Blake2s256, Blake2sMac, Digest};
+    let key = Blake2s256::new()
+        .chain_update(b"mac1----")
+        .chain_update(to.0)
+        .finalize();
+    let end = message.len() - 32;
+    let mut mac = <Blake2sMac<U16> as KeyInit>::new_from_slice(&key).expect("a key of 32 bytes");
+    Update::update(&mut mac, &message[..end]);
+    let tag: [u8; 16] = mac.finalize_fixed().into();
+    message[end..end + 16].copy_from_slice(&tag);
+}
+
+/// Node 1 in the hands of somebody who honours no rule: a bare boringtun with the right keys.
+pub struct Hostile(boringtun::noise::Tunn);
+
+impl Hostile {
+    /// Shakes hands with node 2 in epoch 1.
+    pub fn connect(node: &mut Node, now: Now) -> Self {
+        use boringtun::x25519::{PublicKey, StaticSecret};
+        let (secret, peer) = (StaticSecret::from(key(1).0), PublicKey::from(public(2).0));
+        let mut hostile = Self(boringtun::noise::Tunn::new(
+            secret,
+            peer,
+            Some(psk(1, 2, 1).0),
+            None,
+            0x1235,
+            None,
+        ));
+        let mut message = [0; 148];
+        hostile.0.format_handshake_initiation(&mut message, false);
+        node.receive(&message, address(1), now);
+        let response = node.take_sent().remove(0).1;
+        hostile.0.decapsulate(None, &response, &mut message);
+        let keepalive = message[..32].to_vec();
+        node.receive(&keepalive, address(1), now);
+        hostile
+    }
+
+    /// Seals whatever it likes.
+    pub fn seal(&mut self, packet: &[u8]) -> Vec<u8> {
+        let mut target = vec![0; packet.len() + 200];
+        match self.0.encapsulate(packet, &mut target) {
+            boringtun::noise::TunnResult::WriteToNetwork(sealed) => sealed.to_vec(),
+            _ => panic!("there is a session"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Fixed-size byte values and their one text form: canonical, padded standard base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Why a text is not the bytes it should be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BytesError {
+    /// Not base64, or not its canonical form (padding and unused bits included).
+    #[error("not canonical base64")]
+    Encoding,
+    /// Decoded, but not of the right length.
+    #[error("{got} bytes where {want} are needed")]
+    Length {
+        /// The length that the value has.
+        want: usize,
+        /// The length that was found.
+        got: usize,
+    },
+}
+
+/// Canonical base64 of `bytes`.
+pub fn base64_encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Bytes from canonical base64. Missing padding and stray bits are refused, so that one value has one text.
+pub fn base64_decode(text: &str) -> Result<Vec<u8>, BytesError> {
+    STANDARD.decode(text).map_err(|_| BytesError::Encoding)
+}
+
+/// Exactly `N` bytes from canonical base64.
+pub(crate) fn base64_array<const N: usize>(text: &str) -> Result<[u8; N], BytesError> {
+    let bytes = base64_decode(text)?;
+    bytes.as_slice().try_into().map_err(|_| BytesError::Length {
+        want: N,
+        got: bytes.len(),
+    })
+}
+
+/// Implements `Display`, `Debug`, `FromStr` and serde over a fixed array, all in canonical base64.
+macro_rules! base64_bytes {
+    ($name:ident, $length:literal) => {
+        impl $name {
+            /// The value's length in bytes.
+            pub const LENGTH: usize = $length;
+
+            /// The bytes themselves.
+            pub const fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::bytes::base64_encode(&self.0))
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        $crate::bytes::text_serde!($name);
+    };
+}
+
+/// Serde through `Display` and `FromStr`.
+macro_rules! text_serde {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+pub(crate) use {base64_bytes, text_serde};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_text_of_a_value_is_read() {
+        assert_eq!(base64_decode("AQI="), Ok(vec![1, 2]));
+        for text in ["AQI", "AQJ=", "AQI==", " AQI=", "AQI=\n", "AQ-_", "A"] {
+            assert_eq!(base64_decode(text), Err(BytesError::Encoding), "{text}");
+        }
+        assert_eq!(
+            base64_array::<3>("AQI="),
+            Err(BytesError::Length { want: 3, got: 2 })
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! Who may sign: keys, how many of them, and for what kind of document.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::document::{Author, Certificate, Document, Genesis};
+use crate::envelope::Signature;
+use crate::id::{KeyId, NetworkId, OperatorId, Revision};
+use crate::key::PublicKey;
+use crate::time::UnixTime;
+use crate::verify::{Verified, VerifyError};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Who signs a kind of document. The type keeps a keyring from vouching for what its keys may not sign.
+pub trait Signer: sealed::Sealed {}
+
+macro_rules! signer {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum $name {}
+        impl sealed::Sealed for $name {}
+        impl Signer for $name {}
+    };
+}
+
+signer! {
+    /// The root sovereign.
+    Root
+}
+signer! {
+    /// A threshold of the network's authority keys.
+    Authority
+}
+signer! {
+    /// One node, with its identity key.
+    Node
+}
+signer! {
+    /// An operator and, over the same bytes, a threshold of authority keys.
+    OperatorAndAuthority
+}
+
+/// Keys of which a number must sign. Keys are distinct, and the threshold can be reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeySet {
+    keys: Vec<(KeyId, PublicKey)>,
+    threshold: usize,
+}
+
+impl KeySet {
+    /// A set of `keys` of which `threshold` must sign; `None` if that cannot be or a key stands there twice.
+    pub fn new(keys: &[PublicKey], threshold: usize) -> Option<Self> {
+        let mut keys: Vec<_> = keys.iter().map(|key| (KeyId::of(key), *key)).collect();
+        keys.sort_unstable();
+        let distinct = keys.is_sorted_by(|a, b| a.0 < b.0);
+        (distinct && threshold >= 1 && threshold <= keys.len()).then_some(Self { keys, threshold })
+    }
+
+    /// A single key that must sign.
+    pub(crate) fn single(key: PublicKey) -> Self {
+        Self {
+            keys: vec![(KeyId::of(&key), key)],
+            threshold: 1,
+        }
+    }
+
+    fn key(&self, id: KeyId) -> Option<&PublicKey> {
+        self.keys
+            .binary_search_by_key(&id, |(id, _)| *id)
+            .ok()
+            .map(|at| &self.keys[at].1)
+    }
+
+    fn check_threshold(&self, signatures: &[Signature]) -> Result<(), VerifyError> {
+        let valid = signatures
+            .iter()
+            .filter(|s| self.key(s.key).is_some())
+            .count();
+        if valid < self.threshold {
+            return Err(VerifyError::Threshold {
+                valid,
+                threshold: self.threshold,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The key sets of one genesis revision, each of which must be satisfied.
+#[derive(Clone, Debug)]
+struct Quorum {
+    revision: Revision,
+    sets: Vec<KeySet>,
+    until: Option<UnixTime>,
+}
+
+impl Quorum {
+    fn key(&self, id: KeyId) -> Option<&PublicKey> {
+        self.sets.iter().find_map(|set| set.key(id))
+    }
+
+    fn knows_all(&self, signatures: &[Signature]) -> bool {
+        signatures
+            .iter()
+            .all(|signature| self.key(signature.key).is_some())
+    }
+
+    fn check(
+        &self,
+        message: &[u8],
+        signatures: &[Signature],
+        now: UnixTime,
+    ) -> Result<(), VerifyError> {
+        if let Some(until) = self.until.filter(|&until| until <= now) {
+            return Err(VerifyError::KeysRetired(until));
+        }
+        for set in &self.sets {
+            set.check_threshold(signatures)?;
+        }
+        for signature in signatures {
+            let verifies = self
+                .key(signature.key)
+                .is_some_and(|key| key.verifies(message, &signature.bytes));
+            if !verifies {
+                return Err(VerifyError::BadSignature(signature.key));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys that may sign documents of `S`, per genesis revision, newest first; and what those documents are
+/// held against.
+pub struct Keyring<S: Signer> {
+    network: NetworkId,
+    quorums: Vec<Quorum>,
+    genesis: Option<Arc<Genesis>>,
+    author: Option<Author>,
+    signer: PhantomData<S>,
+}
+
+impl<S: Signer> Keyring<S> {
+    fn new(network: NetworkId, revision: Revision, set: KeySet) -> Self {
+        let quorums = vec![Quorum {
+            revision,
+            sets: vec![set],
+            until: None,
+        }];
+        Self {
+            network,
+            quorums,
+            genesis: None,
+            author: None,
+            signer: PhantomData,
+        }
+    }
+
+    /// The network whose documents these keys sign.
+    pub fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// Checks that every signature is good, that they are of distinct keys of one revision, and that they are
+    /// enough. Returns that revision.
+    pub(crate) fn check(
+        &self,
+        message: &[u8],
+        signatures: &[Signature],
+        now: UnixTime,
+    ) -> Result<Revision, VerifyError> {
+        refuse_repeated_keys(signatures)?;
+        let mut refusal = None;
+        for quorum in self
+            .quorums
+            .iter()
+            .filter(|quorum| quorum.knows_all(signatures))
+        {
+            match quorum.check(message, signatures, now) {
+                Ok(()) => return Ok(quorum.revision),
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| self.stranger_among(signatures)))
+    }
+
+    /// Checks that a document belongs here: network, author, and the genesis it is signed under.
+    pub(crate) fn check_document<T: Document<Signer = S>>(
+        &self,
+        document: &T,
+    ) -> Result<(), VerifyError> {
+        if document.network() != self.network {
+            return Err(VerifyError::ForeignNetwork {
+                want: self.network,
+                got: document.network(),
+            });
+        }
+        if document.author() != self.author {
+            return Err(VerifyError::ForeignAuthor);
+        }
+        let genesis = self.genesis.as_deref();
+        genesis
+            .map_or(Ok(()), |genesis| document.check_within(genesis))
+            .map_err(VerifyError::Rule)
+    }
+
+    /// Why no revision knows all the signers.
+    fn stranger_among(&self, signatures: &[Signature]) -> VerifyError {
+        let known = |id: KeyId| self.quorums.iter().any(|quorum| quorum.key(id).is_some());
+        match signatures.iter().find(|signature| !known(signature.key)) {
+            Some(signature) => VerifyError::UnknownSigner(signature.key),
+            None => VerifyError::MixedRevisions,
+        }
+    }
+}
+
+impl Keyring<Root> {
+    /// The keyring of a network's root. That `genesis` is the right one is for [`crate::TrustChain`] to say.
+    pub fn of_root(genesis: &Genesis) -> Self {
+        Self::new(
+            genesis.network,
+            genesis.revision,
+            KeySet::single(genesis.root),
+        )
+    }
+}
+
+impl Keyring<Authority> {
+    /// The keyring of the authority that `genesis` names.
+    pub(crate) fn of_authority(genesis: Arc<Genesis>, keys: KeySet) -> Self {
+        let keyring = Self::new(genesis.network, genesis.revision, keys);
+        Self {
+            genesis: Some(genesis),
+            ..keyring
+        }
+    }
+
+    /// Adds the keys of the revision before, which count until `until`.
+    pub(crate) fn with_previous(
+        mut self,
+        revision: Revision,
+        keys: KeySet,
+        until: UnixTime,
+    ) -> Self {
+        self.quorums.push(Quorum {
+            revision,
+            sets: vec![keys],
+            until: Some(until),
+        });
+        self
+    }
+
+    /// The keyring under which an operator's command counts: the operator's key and these authority keys.
+    pub fn with_operator(&self, operator: PublicKey) -> Keyring<OperatorAndAuthority> {
+        let quorums = self.quorums.iter().cloned().map(|mut quorum| {
+            quorum.sets.push(KeySet::single(operator));
+            quorum
+        });
+        Keyring {
+            network: self.network,
+            quorums: quorums.collect(),
+            genesis: self.genesis.clone(),
+            author: Some(Author::Operator(OperatorId::of(&operator))),
+            signer: PhantomData,
+        }
+    }
+}
+
+impl Keyring<Node> {
+    /// The keyring of a node's own documents, out of its verified certificate.
+    pub fn of_node(certificate: &Verified<Certificate>) -> Self {
+        let keyring = Self::new(
+            certificate.network,
+            certificate.revision(),
+            KeySet::single(certificate.identity),
+        );
+        Self {
+            author: Some(Author::Node(certificate.node)),
+            ..keyring
+        }
+    }
+}
+
+impl<S: Signer> Clone for Keyring<S> {
+    fn clone(&self) -> Self {
+        Self {
+            network: self.network,
+            quorums: self.quorums.clone(),
+            genesis: self.genesis.clone(),
+            author: self.author,
+            signer: PhantomData,
+        }
+    }
+}
+
+impl<S: Signer> fmt::Debug for Keyring<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("network", &self.network)
+            .field("quorums", &self.quorums)
+            .finish()
+    }
+}
+
+/// The same key twice must never count as two.
+fn refuse_repeated_keys(signatures: &[Signature]) -> Result<(), VerifyError> {
+    for (index, signature) in signatures.iter().enumerate() {
+        if signatures[..index]
+            .iter()
+            .any(|earlier| earlier.key == signature.key)
+        {
+            return Err(VerifyError::RepeatedSigner(signature.key));
+        }
+    }
+    Ok(())
+}
