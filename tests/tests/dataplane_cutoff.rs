@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where its set-up fails")]
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_tests::wireguard::{Endpoint, OwnWireGuard, Pair, Side};
 use tidegate_tests::{Capture, Lab, LabError, Process, Signal, wait_until};
@@ -30,8 +30,8 @@ while True:
 struct Flood {
     pair: Pair,
     near: OwnWireGuard,
-    _far: OwnWireGuard,
-    _blasts: [Process; 2],
+    far: OwnWireGuard,
+    blasts: [Process; 2],
 }
 
 impl Flood {
@@ -54,8 +54,8 @@ impl Flood {
         let flood = Self {
             pair,
             near,
-            _far: far,
-            _blasts: blasts,
+            far,
+            blasts,
         };
         flood.await_speed()?;
         Ok(flood)
@@ -64,26 +64,52 @@ impl Flood {
     /// Waits until packets flow in both directions.
     fn await_speed(&self) -> Result<(), LabError> {
         let counts = || {
-            let stats = self.near.stats().ok()?;
-            let peer = &stats["peer"][0];
+            let io = self.near.ask("io").ok()?;
+            let count = |part: &str, what: &str| io[part][what].as_u64();
             Some((
-                peer["sent_packets"].as_u64()?,
-                peer["received_packets"].as_u64()?,
+                count("udp", "datagrams_sent")?,
+                count("tun", "bytes_written")?,
             ))
         };
+        let (sent, written) = counts().unwrap_or_default();
         wait_until(PATIENCE, "traffic in both directions", || {
-            counts().is_some_and(|(sent, received)| sent > 1000 && received > 1000)
+            counts().is_some_and(|now| now.0 > sent + 10_000 && now.1 > written + 10_000_000)
+        })
+    }
+
+    fn signal_blasts(&self, signal: Signal) -> Result<(), LabError> {
+        self.blasts
+            .iter()
+            .try_for_each(|blast| blast.signal(signal))
+    }
+
+    /// Stops those that send and waits until nothing is under way, since a capture has to begin and end in silence
+    /// to be sure that it missed nothing.
+    fn silence(&self) -> Result<(), LabError> {
+        self.signal_blasts(Signal::SIGSTOP)?;
+        let counts = || Some([&self.near, &self.far].map(|own| own.ask("io").ok()));
+        let (mut last, mut since) = (counts(), Instant::now());
+        wait_until(PATIENCE, "silence", || {
+            let now = counts();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            since.elapsed() > Duration::from_millis(50)
         })
     }
 
     fn captures(&self) -> Result<Captures, LabError> {
         let out = "udp and src host 10.0.0.1 and dst host 10.0.0.2";
+        self.silence()?;
         let (a, b) = (&self.pair.a.host, &self.pair.b.host);
-        Ok(Captures {
+        let captures = Captures {
             near: a.capture("eth0", out)?,
             far: b.capture("eth0", out)?,
             inside: a.capture(Endpoint::DEVICE, "src host 10.77.0.2")?,
-        })
+        };
+        self.signal_blasts(Signal::SIGCONT)?;
+        self.await_speed()?;
+        Ok(captures)
     }
 }
 
@@ -103,7 +129,8 @@ struct Last {
 }
 
 impl Captures {
-    fn last(&self) -> Result<Last, LabError> {
+    fn last(&self, flood: &Flood) -> Result<Last, LabError> {
+        flood.silence()?;
         let last = Last {
             near: last_of(&self.near)?,
             far: last_of(&self.far)?,
@@ -157,11 +184,10 @@ fn nothing_leaves_after_remove_peer_has_returned() -> Result<(), LabError> {
     let mut far = Vec::new();
     for _ in 0..10 {
         let captures = flood.captures()?;
-        flood.await_speed()?;
         let answer = flood.near.ask("remove-peer 1")?;
         let done = answer["done_unix_ns"].as_u64().unwrap();
         await_more_attempts(&flood)?;
-        let last = captures.last()?;
+        let last = captures.last(&flood)?;
         assert!(
             last.near <= done,
             "a packet left {} ns after the removal",
@@ -226,7 +252,7 @@ fn nothing_leaves_after_a_deadline_though_the_control_thread_hangs() -> Result<(
         wait_until(PATIENCE, "half a second after the deadline", || {
             is_past(deadline + 500 * MILLISECOND)
         })?;
-        let last = captures.last()?;
+        let last = captures.last(&flood)?;
         judge("frozen control", &last, deadline);
         far.push(late(last.far, deadline));
     }
@@ -260,7 +286,7 @@ fn nothing_leaves_after_a_deadline_that_passes_while_the_process_is_stopped() ->
                 .is_ok_and(|dropped| dropped > 0)
         })?;
         await_more_attempts(&flood)?;
-        let last = captures.last()?;
+        let last = captures.last(&flood)?;
         judge("stopped process", &last, deadline);
         far.push(late(last.far, deadline));
     }
