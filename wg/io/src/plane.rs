@@ -22,8 +22,10 @@ use crate::rest::Rest;
 use crate::udp::FAMILIES;
 use crate::wake::Wake;
 
-/// Frames that are read from the TUN before the sockets get their turn again.
-const FRAMES: usize = 4;
+/// Frames that are read from the TUN before the sockets get their turn again, if they are small.
+const FRAMES: usize = 32;
+/// Bytes that are read from the TUN before the sockets get their turn again: four large frames.
+const FRAME_BYTES: usize = 4 << 16;
 /// Longer than any frame, with room behind it for the engine to pad in place.
 const FRAME: usize = 66_000;
 
@@ -148,20 +150,25 @@ impl Plane {
     }
 
     fn transmit(&mut self) -> Result<bool, StopReason> {
-        for count in 0..FRAMES {
+        let (mut frames, mut bytes) = (0, 0);
+        while frames < FRAMES && bytes < FRAME_BYTES {
             if !self.work.tun.is_over(self.work.now.mono) {
-                return Ok(count > 0);
+                break;
             }
             match self.inlet.writer_mut().read(&mut self.work.frame) {
-                Ok(Some(length)) => self.seal(length),
-                Ok(None) => return Ok(count > 0),
+                Ok(Some(length)) => {
+                    self.seal(length);
+                    frames += 1;
+                    bytes += length;
+                }
+                Ok(None) => break,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::BADFD) => {
                     return Err(StopReason::InterfaceGone);
                 }
                 Err(error) => self.fault(Part::Tun, error),
             }
         }
-        Ok(true)
+        Ok(frames > 0)
     }
 
     fn seal(&mut self, length: usize) {
