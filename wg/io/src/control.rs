@@ -50,7 +50,8 @@ impl Control {
     }
 
     /// Forgets a peer. When this returns, nothing is sealed, opened or written for it any more, and
-    /// nothing that was sealed for it is still in a buffer of ours.
+    /// nothing that was sealed for it is still in a buffer of ours. What the kernel was handed before that is
+    /// on its way.
     pub fn remove_peer(&self, peer: PeerId) -> Result<(), ControlError> {
         self.apply(Command::RemovePeer(peer))
     }

@@ -25,6 +25,14 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The datagrams' mark was refused.
+    #[error("cannot mark datagrams with {mark}: {source}; it needs CAP_NET_ADMIN")]
+    Mark {
+        /// The mark.
+        mark: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Neither address family was asked for or is there.
     #[error("no UDP socket: neither IPv4 nor IPv6 can be used on this host")]
     NoSocket,

@@ -56,6 +56,12 @@ impl Tun {
             name: config.name.clone(),
             source,
         })?;
+        if config.offload == Offload::Try && !device.udp_gso() {
+            tracing::warn!(
+                name = config.name,
+                "the kernel lacks UDP offload for TUN devices"
+            );
+        }
         Ok(Self {
             vnet: device.tcp_gso(),
             udp_segments: device.udp_gso(),

@@ -17,6 +17,7 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tidegate_wg::Mono;
 
+use crate::clock::boottime;
 use crate::error::StartError;
 use crate::segmentation::Segmentation;
 use crate::tun::Offload;
@@ -70,7 +71,7 @@ pub struct UdpCounters {
     pub queue_full: u64,
     /// Datagrams dropped because there is no route, no socket of that family, or the kernel refused.
     pub unsendable: u64,
-    /// Batches that had to be sent one by one because the path is too small for their datagrams.
+    /// Batches that the kernel refused whole and that were sent one by one: mostly the path is too small for them.
     pub path_too_small: u64,
     /// Datagrams dropped because they were sealed too long before they could be sent.
     pub stale: u64,
@@ -192,32 +193,34 @@ impl Sockets {
 impl Udp {
     fn bind(ip: IpAddr, port: u16, config: &UdpConfig) -> Result<Self, StartError> {
         let address = SocketAddr::new(ip, port);
-        Self::try_bind(address, config).map_err(|source| StartError::Udp { address, source })
+        let failed = |source| StartError::Udp { address, source };
+        let socket = open(address).map_err(failed)?;
+        if let Some(mark) = config.fwmark {
+            let failed = |source| StartError::Mark { mark, source };
+            socket.set_mark(mark).map_err(failed)?;
+        }
+        Self::set_up(socket, address, config.offload).map_err(failed)
     }
 
-    fn try_bind(address: SocketAddr, config: &UdpConfig) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        if let Some(mark) = config.fwmark {
-            socket.set_mark(mark)?;
-        }
+    fn set_up(socket: Socket, address: SocketAddr, offload: Offload) -> io::Result<Self> {
         socket.bind(&address.into())?;
         let state = UdpSocketState::new((&socket).into())?;
         let_the_kernel_fragment(&socket, address)?;
         grow_buffers(&socket)?;
         let (mut segmentation, mut receives_trains) = (Segmentation::unsupported(), false);
-        match config.offload {
+        match offload {
             Offload::Off => crate::sockopt::switch_off_receive_offload(&socket)?,
             Offload::Try => {
                 receives_trains = state.gro_segments() > 1;
                 if state.max_gso_segments() > 1 {
                     segmentation = Segmentation::on();
+                }
+                if !receives_trains || !segmentation.is_on() {
+                    tracing::warn!(
+                        receives_trains,
+                        ?segmentation,
+                        "the kernel lacks UDP offloads"
+                    );
                 }
             }
         }
@@ -244,31 +247,41 @@ impl Udp {
 
     fn send(&mut self, batch: &Outgoing<'_>, boot: Mono, counters: &mut UdpCounters) {
         if batch.datagrams.len() <= batch.segment {
-            let sent = self.try_send(batch, None, counters);
-            return count(sent, 1, counters);
+            let sent = self.try_send(batch, None, boot, counters);
+            return counters.count(&sent, 1);
         }
         if self.segmentation.may_be_used(boot) {
-            let sent = self.try_send(batch, Some(batch.segment), counters);
+            let sent = self.try_send(batch, Some(batch.segment), boot, counters);
             if !self.segmentation.judge(&sent, boot) {
-                return count(sent, batch.count(), counters);
+                return counters.count(&sent, batch.count());
             }
             counters.path_too_small += 1;
         }
-        for datagram in batch.datagrams.chunks(batch.segment) {
+        self.send_singly(batch, boot, counters);
+    }
+
+    fn send_singly(&self, batch: &Outgoing<'_>, boot: Mono, counters: &mut UdpCounters) {
+        let mut datagrams = batch.datagrams.chunks(batch.segment);
+        while let Some(datagram) = datagrams.next() {
             let single = Outgoing {
                 datagrams: datagram,
                 ..*batch
             };
-            let sent = self.try_send(&single, None, counters);
-            count(sent, 1, counters);
+            let sent = self.try_send(&single, None, boot, counters);
+            counters.count(&sent, 1);
+            if is_full(&sent) {
+                // Not even after a wait: the rest would only hold up the thread.
+                return counters.count(&sent, datagrams.len() as u64);
+            }
         }
     }
 
-    /// One system call; waits a moment where the queue is full.
+    /// One system call; waits a moment where the queue is full, but not so long that deadlines are missed.
     fn try_send(
         &self,
         batch: &Outgoing<'_>,
         segment_size: Option<usize>,
+        boot: Mono,
         counters: &mut UdpCounters,
     ) -> io::Result<()> {
         let transmit = Transmit {
@@ -279,13 +292,15 @@ impl Udp {
             src_ip: None,
         };
         counters.sends += 1;
-        match self.state.try_send((&self.socket).into(), &transmit) {
-            Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
-                poll(&mut [PollFd::new(self, PollFlags::OUT)], Some(&PATIENCE))?;
-                self.state.try_send((&self.socket).into(), &transmit)
-            }
-            result => result,
+        let sent = self.state.try_send((&self.socket).into(), &transmit);
+        if !is_full(&sent) {
+            return sent;
         }
+        poll(&mut [PollFd::new(self, PollFlags::OUT)], Some(&PATIENCE))?;
+        if boottime().since(boot) > crate::LONGEST_HOLD {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.state.try_send((&self.socket).into(), &transmit)
     }
 }
 
@@ -301,15 +316,32 @@ impl Outgoing<'_> {
     }
 }
 
-fn count(sent: io::Result<()>, datagrams: u64, counters: &mut UdpCounters) {
-    match sent {
-        Ok(()) => counters.datagrams_sent += datagrams,
-        Err(full) if full.kind() == io::ErrorKind::WouldBlock => counters.queue_full += datagrams,
-        Err(error) => {
-            tracing::trace!(%error, datagrams, "cannot send");
-            counters.unsendable += datagrams;
-        }
+impl UdpCounters {
+    fn count(&mut self, sent: &io::Result<()>, datagrams: u64) {
+        let counter = match sent.as_ref().map_err(io::Error::kind) {
+            Ok(()) => &mut self.datagrams_sent,
+            Err(io::ErrorKind::WouldBlock) => &mut self.queue_full,
+            Err(io::ErrorKind::TimedOut) => &mut self.stale,
+            Err(_) => &mut self.unsendable,
+        };
+        *counter += datagrams;
     }
+}
+
+fn is_full(sent: &io::Result<()>) -> bool {
+    matches!(sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// A host without IPv6 is no reason to fail; a port that is taken is.
