@@ -226,6 +226,15 @@ fn wg_show_sees_the_interface_and_no_secret() -> Result<(), LabError> {
         counts.len() == 2 && counts.iter().all(|count| *count > 0),
         "{transfer}"
     );
+    Ok(())
+}
+
+#[test]
+fn wg_show_tells_when_the_last_handshake_was() -> Result<(), LabError> {
+    let lab = Lab::new()?;
+    let pair = Pair::networked(&lab)?;
+    let (_own, _go) = connect(&pair, Side::A)?;
+    let show = |what: &str| pair.a.host.run("wg", ["show", Endpoint::DEVICE, what]);
     let handshake = wait_for(PATIENCE, "a handshake", || {
         show("latest-handshakes")
             .ok()?
@@ -242,6 +251,14 @@ fn wg_show_sees_the_interface_and_no_secret() -> Result<(), LabError> {
         now.abs_diff(handshake) < 60,
         "handshake at {handshake}, now {now}"
     );
+    Ok(())
+}
+
+#[test]
+fn wg_cannot_change_anything() -> Result<(), LabError> {
+    let lab = Lab::new()?;
+    let pair = Pair::networked(&lab)?;
+    let (_own, _go) = connect(&pair, Side::A)?;
     let set = pair.a.host.run(
         "wg",
         [

@@ -1,7 +1,5 @@
 //! The result, for people and for programs.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
 use crate::measure::Sheet;
@@ -10,27 +8,13 @@ use crate::verdict::Line;
 const WHO: [&str; 4] = ["tidegate", "wireguard-go", "boringtun-cli", "nebula"];
 
 pub(crate) fn text(sheet: &Sheet, verdict: &[Line]) -> String {
-    let mut out = String::new();
-    let _ = write!(out, "{:<16}{:<12}", "load", "figure");
-    for who in WHO {
-        let _ = write!(out, "{who:>15}");
-    }
-    let _ = writeln!(out, "{:>18}", "to wireguard-go");
+    let names: String = WHO.iter().map(|who| format!("{who:>15}")).collect();
+    let mut out = format!(
+        "{:<16}{:<12}{names}{:>18}\n",
+        "load", "figure", "to wireguard-go"
+    );
     for (load, figure) in sheet.rows() {
-        let _ = write!(out, "{load:<16}{figure:<12}");
-        for who in WHO {
-            let _ = match sheet.median(load, figure, who) {
-                Some(value) => write!(out, "{value:>15.2}"),
-                None => write!(out, "{:>15}", "-"),
-            };
-        }
-        let ratio = sheet
-            .median(load, figure, WHO[0])
-            .zip(sheet.median(load, figure, WHO[1]));
-        let _ = match ratio {
-            Some((own, rival)) => writeln!(out, "{:>18.2}", own / rival),
-            None => writeln!(out),
-        };
+        out += &row(sheet, load, figure);
     }
     out.push('\n');
     for line in verdict {
@@ -46,12 +30,22 @@ pub(crate) fn text(sheet: &Sheet, verdict: &[Line]) -> String {
             goal,
             ..
         } = line;
-        let _ = writeln!(
-            out,
-            "{what:<45}{measured:>8.2}  required {required:.2}, goal {goal:.2}: {word}"
-        );
+        out +=
+            &format!("{what:<45}{measured:>8.2}  required {required:.2}, goal {goal:.2}: {word}\n");
     }
     out
+}
+
+fn row(sheet: &Sheet, load: &str, figure: &str) -> String {
+    let cell =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let medians = WHO.map(|who| sheet.median(load, figure, who));
+    let cells: String = medians
+        .iter()
+        .map(|median| format!("{:>15}", cell(*median)))
+        .collect();
+    let ratio = medians[0].zip(medians[1]).map(|(own, rival)| own / rival);
+    format!("{load:<16}{figure:<12}{cells}{:>18}\n", cell(ratio))
 }
 
 pub(crate) fn json(sheet: &Sheet, verdict: &[Line]) -> Value {
