@@ -19,6 +19,14 @@ pub enum BytesError {
     },
 }
 
+/// What of a stranger's text a message may repeat: no control character, and not more than `most` others.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(most)
+        .collect()
+}
+
 /// Canonical base64 of `bytes`.
 pub fn base64_encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)

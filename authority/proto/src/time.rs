@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::printable;
+
 /// The largest integer that every JSON reader keeps exact; times, sequences and serials stay at or below it.
 pub(crate) const MAX_INTEGER: u64 = (1 << 53) - 1;
 
@@ -173,7 +175,7 @@ impl FromStr for Span {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let refused = || TimeError::Span(text.chars().take(32).collect());
+        let refused = || TimeError::Span(printable(text, 32));
         let digits = text
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len());

@@ -10,7 +10,7 @@ use crate::id::{NetworkId, NodeId, Sequence, Serial};
 use crate::key::{PublicKey, SealingKeyHash, WgPublicKey};
 use crate::keyring::Authority;
 use crate::name::{NodeName, Role, Tag};
-use crate::net::Prefix;
+use crate::net::{Prefix, canonical_ipv6};
 use crate::time::UnixTime;
 
 /// The authority's short-lived word that a node is in the network, under this name and with these addresses.
@@ -31,6 +31,7 @@ pub struct Certificate {
     /// Its overlay address.
     pub ipv4: Ipv4Addr,
     /// Its overlay address.
+    #[serde(deserialize_with = "canonical_ipv6")]
     pub ipv6: Ipv6Addr,
     /// What it is for.
     pub roles: BoundedSet<Role, 8>,

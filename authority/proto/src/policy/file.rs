@@ -12,6 +12,7 @@ use super::model::{
 };
 use super::{PolicyError, Selector};
 use crate::bounded::{BoundedError, BoundedList, BoundedSet};
+use crate::bytes::printable;
 use crate::document::Kind;
 use crate::epochs::EpochSettings;
 use crate::id::{NetworkId, Sequence};
@@ -106,7 +107,7 @@ impl PolicyFile {
         }
         let form: FileForm = toml::from_str(text).map_err(|error| PolicyFileError {
             line: line_of(text, error.span().map_or(0, |span| span.start)),
-            message: error.message().trim().replace('\n', "; "),
+            message: message(&error.message().trim().replace('\n', "; ")),
         })?;
         Reader { text }.policy(form).map(Self)
     }
@@ -128,6 +129,11 @@ impl PolicyFile {
         let _ = write_policy(&mut text, policy);
         text
     }
+}
+
+/// One printable line, however long and odd the text that it is about.
+fn message(text: &str) -> String {
+    printable(text, 400)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -285,10 +291,10 @@ impl Reader<'_> {
         BoundedList::new(values.collect::<Result<_, _>>()?).map_err(|error| self.error(0, error))
     }
 
-    fn error(&self, at: usize, message: impl ToString) -> PolicyFileError {
+    fn error(&self, at: usize, what: impl ToString) -> PolicyFileError {
         PolicyFileError {
             line: line_of(self.text, at),
-            message: message.to_string(),
+            message: message(&what.to_string()),
         }
     }
 
