@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-long bench-peers lint deny directions doc
+.PHONY: help build tools test sim test-long bench-peers lint deny directions doc
 
 LONG_TESTS := dataplane_long
 
@@ -15,6 +15,10 @@ tools: ## install the programs that the tests run (Debian packages, asks root)
 
 test: tools ## the everyday tests, under ten minutes, as root
 	cargo test --workspace
+	$(MAKE) sim
+
+sim: ## the engine against itself, in virtual time
+	cargo test --locked --manifest-path tests/sim/Cargo.toml
 
 test-long: tools ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
@@ -27,6 +31,8 @@ bench-peers: tools ## our data plane against its rivals, fifteen minutes (ARGS="
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path tests/sim/Cargo.toml --check
+	cargo clippy --manifest-path tests/sim/Cargo.toml --all-targets --locked -- -D warnings
 	packaging/check-directions
 
 deny: ## bans, licences and sources of all dependencies

@@ -1,5 +1,6 @@
 //! The engine: owned by one thread, driven by calls.
 
+mod answer;
 mod apply;
 mod handshake;
 mod incoming;
@@ -86,6 +87,10 @@ pub struct Engine {
     discards: Discards,
     next_tick: Option<Mono>,
     next_tag: u64,
+    /// Packets that wait for handshakes, of all peers.
+    waiting: usize,
+    /// Makes the moments of handshakes differ from node to node.
+    jitter: u64,
     /// Answers to packets too big.
     errors: Bucket,
     cookies: Bucket,
@@ -108,7 +113,6 @@ impl Engine {
             identity,
             gate,
             guard,
-            rng,
             local: config.local,
             routes: Arc::default(),
             peers: PeerTable::default(),
@@ -121,9 +125,12 @@ impl Engine {
             discards: Discards::default(),
             next_tick: None,
             next_tag: now.mono.0,
+            waiting: 0,
+            jitter: rng.next_u64(),
             errors: Bucket::default(),
             cookies: Bucket::default(),
             scratch: Vec::new(),
+            rng,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A session of this epoch carries data in both directions.
+    /// Both ends have a new session of this epoch; again after every renewal, every two minutes.
     Connected {
         /// With whom.
         peer: PeerId,

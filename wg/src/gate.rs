@@ -1,7 +1,9 @@
 //! What stands between a stranger and the cost of a handshake.
 //!
 //! Few enough handshakes pass as they are. Beyond that, a sender must show a cookie, which proves its
-//! address; proven addresses have a budget each. What all of this may cost per second is bounded.
+//! address; proven addresses have a budget each, and so has an address that a session came from lately, which
+//! a flood from random addresses therefore cannot keep from renewing it. What all of this may cost per second is
+//! bounded.
 
 use crate::discard::Discard;
 use crate::initiation::Opener;
@@ -13,6 +15,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 const SOURCES: usize = 1024;
+/// How long a session speaks for the address that it came from.
+const VOUCHED: Duration = Duration::from_secs(600);
 /// Handshakes from all unproven sources together.
 const UNPROVEN: Rate = Rate {
     per_second: 250,
@@ -87,6 +91,7 @@ pub(crate) struct Gate {
     cookies: Bucket,
     unproven_sources: Box<[Bucket]>,
     proven_sources: Box<[Bucket]>,
+    vouched: Box<[Option<(IpAddr, Mono)>]>,
 }
 
 impl Gate {
@@ -99,7 +104,19 @@ impl Gate {
             cookies: Bucket::default(),
             unproven_sources: sources(),
             proven_sources: sources(),
+            vouched: vec![None; SOURCES].into_boxed_slice(),
         }
+    }
+
+    /// Notes that a session was made with somebody at this address.
+    pub(crate) fn vouch(&mut self, address: IpAddr, now: Mono) {
+        let place = self.place(address);
+        self.vouched[place] = Some((address, now));
+    }
+
+    fn is_vouched(&self, from: IpAddr, now: Mono) -> bool {
+        let vouched = self.vouched[self.place(from)];
+        vouched.is_some_and(|(address, since)| address == from && now.since(since) <= VOUCHED)
     }
 
     /// Judges an initiation or a response.
@@ -115,8 +132,10 @@ impl Gate {
         let source = self.place(from);
         let busy = self.unproven.spent(UNPROVEN, now)
             || self.unproven_sources[source].spent(UNPROVEN_SOURCE, now);
+        let known =
+            self.is_vouched(from, now) && !self.proven_sources[source].spent(PROVEN_SOURCE, now);
         let cookie_shown = message[message.len() - 16..].iter().any(|byte| *byte != 0);
-        if busy && !cookie_shown && self.cookies.spent(COOKIES, now) {
+        if busy && !known && !cookie_shown && self.cookies.spent(COOKIES, now) {
             return Err(Discard::HandshakeFlood);
         }
         if !opener.mac_holds(message) {
@@ -125,6 +144,12 @@ impl Gate {
         if !busy {
             self.unproven.take(UNPROVEN, now);
             self.unproven_sources[source].take(UNPROVEN_SOURCE, now);
+            return Ok(Admission::Admitted);
+        }
+        if known
+            && self.proven_sources[source].take(PROVEN_SOURCE, now)
+            && self.proven.take(PROVEN, now)
+        {
             return Ok(Admission::Admitted);
         }
         self.demand(identity, message, from, reply, now)
@@ -280,6 +305,23 @@ mod tests {
         assert_eq!(count(Ok(Admission::Admitted)), 250);
         assert_eq!(count(Ok(Admission::Cookie)), 1000);
         assert_eq!(count(Err(Discard::HandshakeFlood)), 3750);
+    }
+
+    #[test]
+    fn an_address_with_a_session_gets_through_a_flood_within_its_share() {
+        let mut scene = Scene::new();
+        let message = scene.message();
+        scene
+            .gate
+            .vouch(IpAddr::from(7u32.to_be_bytes()), Mono(1_000_000_000));
+        for source in 100..5000 {
+            let _ = scene.admit(&message, source << 8);
+        }
+        assert_eq!(scene.admit(&message, 8 << 8), Err(Discard::HandshakeFlood));
+        let admitted = (0..1000)
+            .filter(|_| scene.admit(&message, 7) == Ok(Admission::Admitted))
+            .count();
+        assert_eq!(admitted, 100);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::time::Mono;
 use crate::tunnel::Tunnel;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::time::Duration;
 
 /// A handshake that we started.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,28 @@ pub(crate) struct Live {
     pub(crate) unseen: Option<u32>,
     pub(crate) used: Mono,
     pub(crate) ticked: Mono,
+}
+
+impl Live {
+    /// Counts an initiation that leaves now, and plans the next; tells how many left before.
+    pub(crate) fn plan(&mut self, now: Mono) -> u32 {
+        let tries = self.attempt.map_or(0, |attempt| attempt.tries);
+        self.attempt = Some(Attempt {
+            tries: tries.saturating_add(1),
+            next: now + patience(tries),
+        });
+        tries
+    }
+}
+
+/// How long to wait for an answer. An answer is good as long as only one newer initiation has left, so the
+/// later waits also cover slow paths.
+fn patience(tries: u32) -> Duration {
+    match tries {
+        0..8 => Duration::from_millis(250),
+        8..14 => Duration::from_secs(1),
+        _ => Duration::from_secs(5),
+    }
 }
 
 /// Finds tunnels by place and by index.

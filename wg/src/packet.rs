@@ -1,6 +1,9 @@
 //! IP packets: parsed once, strictly, into what routing and the filter ask for.
 
+mod extension;
+
 use crate::discard::Discard;
+use extension::Chain;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IP protocol numbers that the engine knows by name.
@@ -15,11 +18,6 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
 }
 
-const HOP_BY_HOP: u8 = 0;
-const FRAGMENT: u8 = 44;
-const DESTINATION_OPTIONS: u8 = 60;
-/// Routing, authentication, no next header, mobility, HIP, shim6 and the experiments: never upper layers.
-const REFUSED: [u8; 8] = [43, 51, 59, 135, 139, 140, 253, 254];
 const TCP_HEADER: usize = 20;
 const SHORT_HEADER: usize = 8;
 
@@ -187,68 +185,6 @@ fn v6_header(bytes: &[u8], len: usize) -> Result<Packet, Discard> {
     })
 }
 
-/// The extension headers of an IPv6 packet: at most one of each kind, in the order of RFC 8200.
-struct Chain {
-    protocol: u8,
-    offset: usize,
-    fragment: Option<Fragment>,
-}
-
-impl Chain {
-    fn walk(bytes: &[u8], first: u8) -> Result<Self, Discard> {
-        let mut chain = Self {
-            protocol: first,
-            offset: 40,
-            fragment: None,
-        };
-        if chain.protocol == HOP_BY_HOP {
-            chain.skip_options(bytes)?;
-        }
-        if chain.protocol == DESTINATION_OPTIONS {
-            chain.skip_options(bytes)?;
-        }
-        if chain.protocol == FRAGMENT {
-            chain.read_fragment(bytes)?;
-            if chain.fragment.is_some_and(|fragment| fragment.offset > 0) {
-                return Ok(chain);
-            }
-        }
-        match chain.protocol {
-            HOP_BY_HOP | DESTINATION_OPTIONS | FRAGMENT => Err(Discard::Extension),
-            refused if REFUSED.contains(&refused) => Err(Discard::Extension),
-            _ => Ok(chain),
-        }
-    }
-
-    fn skip_options(&mut self, bytes: &[u8]) -> Result<(), Discard> {
-        let head: &[u8; 2] = chunk(bytes, self.offset)?;
-        let end = self.offset + 8 + usize::from(head[1]) * 8;
-        if end > bytes.len() {
-            return Err(Discard::Malformed);
-        }
-        (self.protocol, self.offset) = (head[0], end);
-        Ok(())
-    }
-
-    fn read_fragment(&mut self, bytes: &[u8]) -> Result<(), Discard> {
-        let head: &[u8; 8] = chunk(bytes, self.offset)?;
-        let field = u16::from_be_bytes([head[2], head[3]]);
-        let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-        let fragment = Fragment {
-            id,
-            offset: field & !7,
-            more: field & 1 != 0,
-        };
-        // An atomic fragment is a whole packet, but nobody honest sends one.
-        if fragment.offset == 0 && !fragment.more {
-            return Err(Discard::Extension);
-        }
-        self.fragment = Some(fragment);
-        (self.protocol, self.offset) = (head[0], self.offset + 8);
-        Ok(())
-    }
-}
-
 /// Reads the upper layer's header behind `packet.offset`.
 fn upper(mut packet: Packet, bytes: &[u8], quoted: Quoted) -> Result<Packet, Discard> {
     let body = bytes.get(packet.offset..).ok_or(Discard::Malformed)?;
@@ -349,6 +285,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use super::extension::{DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, REFUSED};
     use super::*;
     use crate::samples::{complete, ip6, syn, udp4, udp6};
 

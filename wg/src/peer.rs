@@ -17,6 +17,9 @@ pub(crate) const EPOCHS: usize = 3;
 /// Packets that wait for one peer's handshake.
 pub(crate) const MOST_WAITING: usize = 64;
 
+/// Packets that wait for all peers' handshakes.
+pub(crate) const MOST_WAITING_IN_ALL: usize = 4096;
+
 /// A place in a table.
 pub(crate) type Place = u32;
 

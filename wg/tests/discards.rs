@@ -44,7 +44,7 @@ fn provoke(reason: Discard) -> Node {
         Discard::NoEpoch => sent(Node::new(1, &[2])),
         Discard::Deadline => deadline(),
         Discard::Replayed => data(|datagrams| datagrams.push(datagrams[0].clone())),
-        Discard::BadTag => data(|datagrams| *datagrams[0].last_mut().unwrap() ^= 1),
+        Discard::BadTag => data(|datagrams| datagrams[0][20] ^= 1),
         Discard::NoSession => data(|datagrams| datagrams[0][4] ^= 1),
         Discard::Malformed => inside(&[
             0x45, 0, 0, 5, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,

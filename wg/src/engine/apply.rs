@@ -138,6 +138,7 @@ impl Engine {
         for tunnel in tunnels.into_iter().flatten() {
             self.drop_tunnel(tunnel);
         }
+        self.drop_waiting(place);
         self.keepers.retain(|keeper| *keeper != place);
         self.pings.retain(|ping| ping.peer != id);
         // Its flows carry a tag that no other peer will have.

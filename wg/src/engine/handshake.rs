@@ -4,14 +4,13 @@ use super::{Engine, TICK};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::gate::{Admission, Rate};
-use crate::live::{Attempt, Live};
-use crate::peer::{EPOCHS, Peer, Place};
+use crate::live::Live;
+use crate::peer::Place;
 use crate::sink::DatagramSink;
 use crate::time::{Mono, Now};
-use crate::tunnel::{COOKIE_REPLY, INITIATION, RESPONSE, Tunnel};
+use crate::tunnel::{COOKIE_REPLY, INITIATION, Tunnel};
 use rand_chacha::rand_core::RngCore;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Initiations that one peer may have us answer.
 const INITIATIONS: Rate = Rate {
@@ -105,85 +104,6 @@ impl Engine {
             .map_err(|reason| (reason, Some(place)))
     }
 
-    /// Answers in the hinted epoch. Where that did not lead to a session the last time, in all epochs: an
-    /// initiator that knows nothing of hints accepts the answer whose key verifies.
-    fn answer(
-        &mut self,
-        place: Place,
-        hint: u32,
-        message: &[u8; INITIATION],
-        from: SocketAddr,
-        out: &mut impl DatagramSink,
-        now: Now,
-    ) -> Result<(), Discard> {
-        let peer = self.peers.at(place).ok_or(Discard::NoPeer)?;
-        let choices = self.choices(peer, hint, now.mono)?;
-        let count = if peer.unconfirmed == 0 { 1 } else { EPOCHS };
-        let settled = self.ready_place(peer, now.mono).is_some();
-        for span in choices.into_iter().flatten().take(count) {
-            self.answer_in(span, place, message, from, out, now)?;
-        }
-        if let Some(peer) = self.peers.at_mut(place) {
-            peer.unconfirmed = peer.unconfirmed.saturating_add(1);
-        }
-        // A session in use is not moved by a handshake alone; its first packet will tell.
-        if !settled {
-            self.move_to(place, from);
-        }
-        Ok(())
-    }
-
-    /// The epochs in which this peer can be answered, likeliest first.
-    fn choices(
-        &self,
-        peer: &Peer,
-        hint: u32,
-        now: Mono,
-    ) -> Result<[Option<usize>; EPOCHS], Discard> {
-        let mut places: [Option<usize>; EPOCHS] = std::array::from_fn(|place| {
-            peer.psks[place].as_ref()?;
-            (now < self.end_of_span(place)).then_some(place)
-        });
-        let known = peer.psks.iter().any(Option::is_some);
-        if now >= peer.deadline || (known && places.iter().all(Option::is_none)) {
-            return Err(Discard::Deadline);
-        }
-        if !known {
-            return Err(Discard::NoEpoch);
-        }
-        places.sort_by_key(|place| {
-            let span = place.and_then(|place| self.spans[place].as_ref());
-            let hinted = span.is_some_and(|span| span.epoch.parity() == hint);
-            let active = place.is_some() && *place == self.active;
-            std::cmp::Reverse((hinted, active, span.map(|span| span.epoch)))
-        });
-        Ok(places)
-    }
-
-    fn answer_in(
-        &mut self,
-        span: usize,
-        place: Place,
-        message: &[u8; INITIATION],
-        from: SocketAddr,
-        out: &mut impl DatagramSink,
-        now: Now,
-    ) -> Result<(), Discard> {
-        let tunnel = self.tunnel_for(place, span, now).ok_or(Discard::NoEpoch)?;
-        let live = self.live.at_mut(tunnel).ok_or(Discard::NoEpoch)?;
-        let mut response = [0; INITIATION];
-        live.tunnel.answer(message, &mut response)?;
-        live.used = now.mono;
-        live.unseen = Some(u32::from_le_bytes([
-            response[4],
-            response[5],
-            response[6],
-            response[7],
-        ]));
-        send(&response[..RESPONSE], from, out);
-        Ok(())
-    }
-
     fn take_response(
         &mut self,
         message: &[u8],
@@ -274,6 +194,9 @@ impl Engine {
         };
         peer.last_handshake = Some(now.unix);
         peer.unconfirmed = 0;
+        if let Some(endpoint) = peer.endpoint {
+            self.gate.vouch(endpoint.ip(), now.mono);
+        }
         let peer = peer.id;
         if let Some(span) = &self.spans[span] {
             let epoch = span.epoch;
@@ -309,10 +232,6 @@ impl Engine {
             return;
         };
         if live.attempt.is_none() && !live.tunnel.ready() {
-            live.attempt = Some(Attempt {
-                tries: 0,
-                next: now.mono,
-            });
             self.initiate(tunnel, out, now);
         }
     }
@@ -322,11 +241,7 @@ impl Engine {
         let Some(live) = self.live.at_mut(tunnel) else {
             return;
         };
-        let tries = live.attempt.map_or(0, |attempt| attempt.tries);
-        live.attempt = Some(Attempt {
-            tries: tries + 1,
-            next: now.mono + patience(tries),
-        });
+        let tries = live.plan(now.mono);
         let mut message = [0; INITIATION];
         if live.tunnel.initiate(&mut message) {
             let place = live.peer;
@@ -359,7 +274,7 @@ impl Engine {
     }
 
     /// The tunnel of a peer in an epoch, made if need be.
-    fn tunnel_for(&mut self, place: Place, span: usize, now: Now) -> Option<Place> {
+    pub(super) fn tunnel_for(&mut self, place: Place, span: usize, now: Now) -> Option<Place> {
         let peer = self.peers.at(place)?;
         if let Some(tunnel) = peer.tunnels[span] {
             return Some(tunnel);
@@ -392,10 +307,15 @@ impl Engine {
     }
 
     pub(super) fn drop_tunnel(&mut self, tunnel: Place) {
-        if let Some(live) = self.live.remove(tunnel)
-            && let Some(peer) = self.peers.at_mut(live.peer)
-        {
-            peer.tunnels[live.span] = None;
+        let Some(live) = self.live.remove(tunnel) else {
+            return;
+        };
+        let Some(peer) = self.peers.at_mut(live.peer) else {
+            return;
+        };
+        peer.tunnels[live.span] = None;
+        if peer.tunnels.iter().all(Option::is_none) {
+            self.drop_waiting(live.peer);
         }
     }
 
@@ -409,16 +329,6 @@ impl Engine {
     pub(super) fn end_of(&self, place: Place, span: usize) -> Mono {
         let peer = self.peers.at(place).map_or(Mono(0), |peer| peer.deadline);
         peer.min(self.end_of_span(span))
-    }
-}
-
-/// How long to wait for an answer. An answer is good as long as only one newer initiation has left, so the
-/// later waits also cover slow paths.
-fn patience(tries: u32) -> Duration {
-    match tries {
-        0..8 => Duration::from_millis(250),
-        8..14 => Duration::from_secs(1),
-        _ => Duration::from_secs(5),
     }
 }
 

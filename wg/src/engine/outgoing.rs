@@ -7,7 +7,7 @@ use crate::gate::Rate;
 use crate::icmp;
 use crate::mss;
 use crate::packet::Packet;
-use crate::peer::{MOST_WAITING, Peer, Place, Waiting};
+use crate::peer::{MOST_WAITING, MOST_WAITING_IN_ALL, Peer, Place, Waiting};
 use crate::sink::{DatagramSink, PacketSink};
 use crate::split::{PADDING, Segments};
 use crate::time::{Mono, Now};
@@ -226,7 +226,8 @@ impl Engine {
         let policy = self.guard.policy();
         let peer = self.peers.at_mut(place).ok_or(Discard::NoPeer)?;
         while let Some(packet) = segments.advance() {
-            if peer.waiting.len() < MOST_WAITING {
+            if peer.waiting.len() < MOST_WAITING && self.waiting < MOST_WAITING_IN_ALL {
+                self.waiting += 1;
                 peer.waiting.push_back(Waiting {
                     packet: packet.into(),
                     since: now.mono,
@@ -249,7 +250,9 @@ impl Engine {
             return;
         };
         let id = peer.id;
-        for waiting in std::mem::take(&mut peer.waiting) {
+        let queue = std::mem::take(&mut peer.waiting);
+        self.waiting -= queue.len();
+        for waiting in queue {
             let fresh =
                 waiting.policy == self.guard.policy() && now.mono.since(waiting.since) <= MOST_WAIT;
             let packet = Packet::parse(&waiting.packet).ok();
@@ -272,8 +275,20 @@ impl Engine {
                 .is_some_and(|waiting| now.since(waiting.since) > MOST_WAIT)
         {
             peer.waiting.pop_front();
+            self.waiting -= 1;
             self.discard(Discard::QueueStale, Some(place));
         }
+    }
+
+    /// Drops everything that waits for this peer.
+    pub(super) fn drop_waiting(&mut self, place: Place) {
+        let Some(peer) = self.peers.at_mut(place) else {
+            return;
+        };
+        let count = std::mem::take(&mut peer.waiting).len();
+        peer.discards.add(Discard::QueueStale, count as u64);
+        self.discards.add(Discard::QueueStale, count as u64);
+        self.waiting -= count;
     }
 
     fn answer_too_big(

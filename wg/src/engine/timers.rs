@@ -55,7 +55,7 @@ impl Engine {
                 self.tick(tunnel, out, now);
             }
             self.retry(tunnel, out, now);
-            self.confirm(tunnel, out, now);
+            self.confirm(tunnel, out);
             self.drop_stale(place, now.mono);
         }
     }
@@ -69,8 +69,9 @@ impl Engine {
         let mut message = [0; INITIATION];
         match live.tunnel.tick(&mut message) {
             Tick::Send(INITIATION) => {
+                let tries = live.plan(now.mono);
                 live.used = now.mono;
-                self.send_initiation(&message, place, 0, out);
+                self.send_initiation(&message, place, tries, out);
             }
             Tick::Send(len) => {
                 if let Some(to) = self.peers.at(place).and_then(|peer| peer.endpoint) {
@@ -115,7 +116,7 @@ impl Engine {
     }
 
     /// The keepalive that confirms a session may be lost, and the far end does not send in it before.
-    fn confirm(&mut self, tunnel: Place, out: &mut impl DatagramSink, now: Now) {
+    fn confirm(&mut self, tunnel: Place, out: &mut impl DatagramSink) {
         let Some(live) = self.live.at_mut(tunnel).filter(|live| live.confirms > 0) else {
             return;
         };
@@ -123,7 +124,6 @@ impl Engine {
         let Some(to) = self.peers.at(live.peer).and_then(|peer| peer.endpoint) else {
             return;
         };
-        let _ = now;
         if let Some(sealed) = live.tunnel.seal(&[], out.room(to, OVERHEAD)) {
             out.commit(sealed);
         }
@@ -159,7 +159,7 @@ impl Engine {
             Some(activated) if lower => activated,
             Some(activated) => activated + COURTESY,
             None if lower => {
-                to_span.installed + share(to_span.spread, peer.id, to_span.epoch.0 ^ self.next_tag)
+                to_span.installed + share(to_span.spread, peer.id, to_span.epoch.0 ^ self.jitter)
             }
             None => return false,
         };

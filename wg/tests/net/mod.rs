@@ -57,7 +57,7 @@ pub struct Node {
 }
 
 pub fn key(number: u8) -> PrivateKey {
-    PrivateKey([number | 0x40; 32])
+    PrivateKey([number; 32])
 }
 
 pub fn public(number: u8) -> PublicKey {
@@ -395,26 +395,43 @@ pub fn fix_mac(message: &mut [u8], to: &PublicKey) {
 pub struct Hostile(boringtun::noise::Tunn);
 
 impl Hostile {
-    /// Shakes hands with node 2 in epoch 1.
-    pub fn connect(node: &mut Node, now: Now) -> Self {
+    /// Node 1 as it would speak to node 2 in an epoch, with sessions of this index.
+    pub fn new(epoch: u64, index: u32) -> Self {
         use boringtun::x25519::{PublicKey, StaticSecret};
         let (secret, peer) = (StaticSecret::from(key(1).0), PublicKey::from(public(2).0));
-        let mut hostile = Self(boringtun::noise::Tunn::new(
+        Self(boringtun::noise::Tunn::new(
             secret,
             peer,
-            Some(psk(1, 2, 1).0),
+            Some(psk(1, 2, epoch).0),
             None,
-            0x1235,
+            index,
             None,
-        ));
-        let mut message = [0; 148];
-        hostile.0.format_handshake_initiation(&mut message, false);
-        node.receive(&message, address(1), now);
+        ))
+    }
+
+    /// Shakes hands with node 2 in epoch 1.
+    pub fn connect(node: &mut Node, now: Now) -> Self {
+        let mut hostile = Self::new(1, 0x1235);
+        node.receive(&hostile.initiation(), address(1), now);
         let response = node.take_sent().remove(0).1;
-        hostile.0.decapsulate(None, &response, &mut message);
-        let keepalive = message[..32].to_vec();
+        assert!(hostile.accepts(&response));
+        let keepalive = hostile.seal(b"");
         node.receive(&keepalive, address(1), now);
         hostile
+    }
+
+    /// A new initiation.
+    pub fn initiation(&mut self) -> Vec<u8> {
+        let mut message = vec![0; 148];
+        self.0.format_handshake_initiation(&mut message, true);
+        message
+    }
+
+    /// Whether a response leads to a session.
+    pub fn accepts(&mut self, response: &[u8]) -> bool {
+        let mut keepalive = [0; 148];
+        let accepted = self.0.decapsulate(None, response, &mut keepalive);
+        matches!(accepted, boringtun::noise::TunnResult::WriteToNetwork(_))
     }
 
     /// Seals whatever it likes.
