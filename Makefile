@@ -26,7 +26,7 @@ test-long: tools ## the longer tests
 bench-peers: tools ## our data plane against its rivals, fifteen minutes (ARGS="--json", "--rounds 1")
 	tests/install-rivals >/dev/null
 	cargo build --profile dist -p tidegate-tests --bin tidegate-static
-	cargo run --release -p tidegate-tests --bin bench-peers -- $(ARGS)
+	cargo run -p tidegate-tests --bin bench-peers -- $(ARGS)
 
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::{Host, LabError, Process};
+use crate::{Host, LabError, Process, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -62,14 +62,26 @@ pub fn serve(host: &Host) -> Result<Process, LabError> {
 
 impl Load {
     /// Sends from `host` to the server at `to`, and returns what arrived there.
+    ///
+    /// A server that is still busy with its last client turns the next one away before anything is sent; then it is
+    /// asked again.
     pub fn send(&self, host: &Host, to: IpAddr) -> Result<Arrived, LabError> {
         let patience = PATIENCE + Duration::from_secs(self.seconds.into());
-        let command = host.command("iperf3").args(self.args(to)).timeout(patience);
-        let text = command.run()?;
+        let once = || {
+            host.command("iperf3")
+                .args(self.args(to))
+                .timeout(patience)
+                .output()
+        };
+        let output = wait_for(PATIENCE, "the server to take a client", || match once() {
+            Ok(output) if was_turned_away(&output.text()) => None,
+            result => Some(result),
+        })??;
+        let text = output.text();
         Arrived::parse(&text).ok_or_else(|| LabError::Failed {
             host: host.name().to_owned(),
             command: "iperf3".to_owned(),
-            status: "an answer that cannot be read".to_owned(),
+            status: output.status.to_string(),
             output: text,
         })
     }
@@ -94,6 +106,11 @@ impl Load {
         }
         args.split(' ').map(str::to_owned).collect()
     }
+}
+
+fn was_turned_away(text: &str) -> bool {
+    let report: Value = serde_json::from_str(text).unwrap_or_default();
+    report.get("error").is_some() && report["start"]["connected"] == Value::Array(Vec::new())
 }
 
 impl Arrived {

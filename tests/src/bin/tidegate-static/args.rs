@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// An address of ours in the overlay, with prefix length.
     #[arg(long = "address")]
     pub(crate) addresses: Vec<String>,
-    /// A peer: KEY[@ENDPOINT][,id=N][,allowed=PREFIX]…[,psk=KEY][,keepalive=SECONDS].
+    /// A peer: `KEY[@ENDPOINT][,id=N][,allowed=PREFIX]…[,psk=KEY][,keepalive=SECONDS]`.
     #[arg(long = "peer")]
     pub(crate) peers: Vec<PeerSpec>,
     /// What the filter lets through.

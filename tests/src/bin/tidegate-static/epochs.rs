@@ -70,12 +70,13 @@ impl Rotation {
         Ok(())
     }
 
-    /// A rotation has failed for a peer that is in use and still sends in the epoch that is about to end.
+    /// A rotation has failed for a peer that is in use and does not send in the new epoch when the old one ends.
     fn report(&self, number: u64) -> Result<()> {
         let peers = self.control.status()?.peers;
         let behind = peers
             .iter()
-            .filter(|peer| peer.epoch.is_some_and(|epoch| epoch.0 != number))
+            .filter(|peer| peer.traffic.sent_packets > 0)
+            .filter(|peer| peer.epoch != Some(Epoch(number)))
             .count();
         let line = serde_json::json!({"rotated": number, "behind": behind});
         println!("{line}");
