@@ -101,9 +101,8 @@ fn packets() {
     }
 }
 
-/// Nanoseconds to seal and to open one packet out of frames of this length.
-fn engine_cost(len: usize, frame_len: usize) -> (f64, f64, usize) {
-    let (mut a, mut b) = connected();
+/// A TUN frame of this length, to be cut into packets of `len` bytes, with spare room behind.
+fn frame_of(len: usize, frame_len: usize) -> (Vec<u8>, usize) {
     let packet = tcp(
         inner(1),
         inner(2),
@@ -112,7 +111,7 @@ fn engine_cost(len: usize, frame_len: usize) -> (f64, f64, usize) {
         0x10,
         &vec![7; frame_len - 40],
     );
-    let mut frame = [vec![0; LEN], packet].concat();
+    let mut frame = [vec![0; LEN], packet, vec![0; PADDING]].concat();
     if frame_len > len {
         let size = (len - 40) as u16;
         Offload::Segment {
@@ -123,6 +122,13 @@ fn engine_cost(len: usize, frame_len: usize) -> (f64, f64, usize) {
         }
         .write(&mut frame);
     }
+    (frame, LEN + frame_len)
+}
+
+/// Nanoseconds to seal and to open one packet out of frames of this length.
+fn engine_cost(len: usize, frame_len: usize) -> (f64, f64, usize) {
+    let (mut a, mut b) = connected();
+    let (frame, end) = frame_of(len, frame_len);
     let mut tun = Merger::new(
         Discarding,
         Merges {
@@ -130,26 +136,25 @@ fn engine_cost(len: usize, frame_len: usize) -> (f64, f64, usize) {
             udp: true,
         },
     );
-    let mut buffer = Buffer::new();
-    let mut work = [&frame[..], &[0; PADDING]].concat();
+    let (mut buffer, mut work) = (Buffer::new(), frame.clone());
     let count = (frame_len - 40).div_ceil(len - 40);
     let rounds = 2000 / count as u32;
     let mut open = Duration::MAX;
     let seal = nanoseconds(rounds * count as u32, || {
         let (mut sealing, mut opening) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..rounds {
-            work[..frame.len()].copy_from_slice(&frame);
+            work.copy_from_slice(&frame);
             buffer.clear();
             sealing += timed(|| {
                 a.engine
-                    .handle_outgoing(&mut work, frame.len(), &mut buffer, &mut tun, at(1))
+                    .handle_outgoing(&mut work, end, &mut buffer, &mut tun, at(1))
             });
             assert_eq!(buffer.sizes.len(), count);
-            let (stride, end) = (buffer.sizes[0], buffer.end);
+            let sealed = &buffer.bytes[..buffer.end];
             opening += timed(|| {
                 b.engine.handle_incoming(
-                    &buffer.bytes[..end],
-                    stride,
+                    sealed,
+                    buffer.sizes[0],
                     net::address(1),
                     &mut b.wire,
                     &mut tun,

@@ -12,8 +12,8 @@ use crate::discard::{Discard, Discards};
 use crate::event::Event;
 use crate::gate::{Bucket, Gate};
 use crate::guard::Guard;
-use crate::initiation::Opener;
-use crate::key::{Epoch, PeerId, PrivateKey};
+use crate::initiation::{Opener, Timestamp};
+use crate::key::{Epoch, PeerId, PrivateKey, PublicKey};
 use crate::live::LiveTable;
 use crate::peer::{EPOCHS, PeerTable, Place};
 use crate::routes::Routes;
@@ -23,7 +23,7 @@ use crate::time::{Mono, Now};
 use crate::tunnel::Identity;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,8 @@ pub struct Engine {
     routes: Arc<Routes>,
     peers: PeerTable,
     live: LiveTable,
+    /// The newest initiations of peers that were removed.
+    gone: HashMap<PublicKey, Timestamp>,
     spans: [Option<Span>; EPOCHS],
     /// Place of the epoch that we prefer to send in.
     active: Option<usize>,
@@ -117,6 +119,7 @@ impl Engine {
             routes: Arc::default(),
             peers: PeerTable::default(),
             live: LiveTable::default(),
+            gone: HashMap::new(),
             spans: [None, None, None],
             active: None,
             keepers: Vec::new(),

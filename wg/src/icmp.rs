@@ -2,7 +2,7 @@
 
 use crate::checksum;
 use crate::packet::{Packet, protocol};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Marks the echoes that engines answer each other, ahead of any policy.
 const MAGIC: [u8; 8] = *b"tidegate";
@@ -90,49 +90,41 @@ fn ip_len(address: IpAddr) -> usize {
 
 fn write_headers(from: IpAddr, to: IpAddr, kind: [u8; 2], rest: [u8; 4], target: &mut [u8]) {
     let start = ip_len(from);
-    let len = target.len();
-    let number = match (from, to) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            target[..12].copy_from_slice(&[
-                0x45,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0x40,
-                0,
-                HOPS,
-                protocol::ICMP,
-                0,
-                0,
-            ]);
-            target[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-            target[12..16].copy_from_slice(&from.octets());
-            target[16..20].copy_from_slice(&to.octets());
-            let sum = !checksum::fold(checksum::sum(&target[..20]));
-            target[10..12].copy_from_slice(&sum.to_ne_bytes());
-            protocol::ICMP
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            target[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 0, protocol::ICMPV6, HOPS]);
-            target[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
-            target[8..24].copy_from_slice(&from.octets());
-            target[24..40].copy_from_slice(&to.octets());
-            protocol::ICMPV6
-        }
-        _ => return,
-    };
+    let len = target.len() - start;
     target[start..start + 2].copy_from_slice(&kind);
     target[start + 2..start + 4].fill(0);
     target[start + 4..start + 8].copy_from_slice(&rest);
-    let pseudo = if number == protocol::ICMPV6 {
-        checksum::pseudo_header(target, number, len - start)
-    } else {
-        0
+    let pseudo = match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            write_v4(from, to, target);
+            0
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            write_v6(from, to, target);
+            checksum::pseudo_header(target, protocol::ICMPV6, len)
+        }
+        _ => return,
     };
     let sum = !checksum::fold(pseudo + checksum::sum(&target[start..]));
     target[start + 2..start + 4].copy_from_slice(&sum.to_ne_bytes());
+}
+
+fn write_v4(from: Ipv4Addr, to: Ipv4Addr, target: &mut [u8]) {
+    let len = target.len() as u16;
+    target[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, HOPS, protocol::ICMP, 0, 0]);
+    target[2..4].copy_from_slice(&len.to_be_bytes());
+    target[12..16].copy_from_slice(&from.octets());
+    target[16..20].copy_from_slice(&to.octets());
+    let sum = !checksum::fold(checksum::sum(&target[..20]));
+    target[10..12].copy_from_slice(&sum.to_ne_bytes());
+}
+
+fn write_v6(from: Ipv6Addr, to: Ipv6Addr, target: &mut [u8]) {
+    let len = (target.len() - 40) as u16;
+    target[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 0, protocol::ICMPV6, HOPS]);
+    target[4..6].copy_from_slice(&len.to_be_bytes());
+    target[8..24].copy_from_slice(&from.octets());
+    target[24..40].copy_from_slice(&to.octets());
 }
 
 #[cfg(test)]

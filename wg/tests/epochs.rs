@@ -154,6 +154,22 @@ fn initiations_and_responses_after_the_deadline_are_dropped() {
     assert_eq!(a.status(at(1000)).discards.of(Discard::Deadline), 1);
 }
 
+#[test]
+fn a_peer_that_was_removed_and_comes_back_is_not_fooled_either() {
+    let (mut a, mut b) = pair();
+    a.apply(Command::Connect(peer(2)), at(0));
+    let recorded = a.wire.sent[0].1.clone();
+    exchange(&mut [&mut a, &mut b], at(0));
+    b.apply(Command::RemovePeer(peer(1)), at(100));
+    b.apply(
+        Command::AddPeer(net::PeerSetup::with_epoch(&b, 1, 1)),
+        at(200),
+    );
+    b.receive(&recorded, address(66), at(300));
+    assert!(b.wire.sent.is_empty());
+    assert_eq!(b.status(at(300)).discards.of(Discard::ReplayedHandshake), 1);
+}
+
 /// A node that holds epochs 1 and 2, of which the first is active.
 fn between_epochs() -> Node {
     let mut node = Node::new(2, &[1]);

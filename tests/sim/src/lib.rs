@@ -11,6 +11,8 @@
 //! `clock_gettime`, and what is tested is the boringtun that ships.
 
 pub mod clock;
+mod node;
 mod world;
 
-pub use world::{Link, Node, World, address, inner, peer};
+pub use node::Node;
+pub use world::{Link, World, address, inner, peer};

@@ -1,14 +1,12 @@
 //! Engines and the network between them.
 
 use crate::clock;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::node::{Node, engine, numbered, peer_config};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use tidegate_wg::{
-    Command, DatagramSink, Direction, Engine, EngineConfig, Epoch, EpochKeys, Event, Filter, Local,
-    Mono, Now, PacketSink, PeerConfig, PeerId, Prefix, PrivateKey, Psk, PublicKey, Routes, Rule,
-    Status,
+    Command, Epoch, EpochKeys, Mono, Now, PeerConfig, PeerId, Psk, PublicKey, Status,
 };
 
 /// The virtual clock starts here, so that nothing happens at zero.
@@ -34,53 +32,6 @@ impl Link {
         duplicated: 0,
         delay: (5, 5),
     };
-}
-
-/// One engine and what it did.
-pub struct Node {
-    pub engine: Engine,
-    /// Numbers that arrived, by sender; each only once.
-    pub arrived: BTreeMap<u8, Vec<u32>>,
-    pub events: Vec<Event>,
-    number: u8,
-    wire: Wire,
-    tun: Tun,
-}
-
-#[derive(Default)]
-struct Wire {
-    sent: Vec<(SocketAddr, Vec<u8>)>,
-    place: Option<(SocketAddr, Vec<u8>)>,
-}
-
-impl DatagramSink for Wire {
-    fn room(&mut self, to: SocketAddr, len: usize) -> &mut [u8] {
-        &mut self.place.insert((to, vec![0; len])).1
-    }
-
-    fn commit(&mut self, len: usize) {
-        let (to, mut bytes) = self.place.take().expect("commit follows room");
-        bytes.truncate(len);
-        self.sent.push((to, bytes));
-    }
-}
-
-#[derive(Default)]
-struct Tun {
-    packets: Vec<Vec<u8>>,
-    place: Vec<u8>,
-}
-
-impl PacketSink for Tun {
-    fn room(&mut self, len: usize) -> &mut [u8] {
-        self.place = vec![0; len];
-        &mut self.place
-    }
-
-    fn commit(&mut self, len: usize) {
-        self.place.truncate(len);
-        self.packets.push(std::mem::take(&mut self.place));
-    }
 }
 
 /// A datagram under way.
@@ -356,113 +307,9 @@ impl World {
     }
 }
 
-impl Node {
-    fn new(number: u8, keys: &[PublicKey], seed: u64, now: Now) -> Self {
-        let (wire, tun) = (Wire::default(), Tun::default());
-        let engine = engine(number, seed, now);
-        let mut node = Self {
-            engine,
-            arrived: BTreeMap::new(),
-            events: Vec::new(),
-            number,
-            wire,
-            tun,
-        };
-        let others = || (0..keys.len() as u8).filter(|other| *other != number);
-        for other in others() {
-            node.set_up(
-                Command::AddPeer(peer_config(other, keys[usize::from(other)])),
-                now,
-            );
-        }
-        let routes = Routes::new(others().map(|other| (Prefix::host(inner(other)), peer(other))));
-        let rules = [
-            Rule::everything(Direction::Incoming),
-            Rule::everything(Direction::Outgoing),
-        ];
-        node.set_up(Command::SetRoutes(Arc::new(routes)), now);
-        node.set_up(Command::SetFilter(Arc::new(Filter::new(rules))), now);
-        node
-    }
-
-    fn set_up(&mut self, command: Command, now: Now) {
-        self.engine
-            .apply(command, &mut self.wire, now)
-            .expect("the command is in order");
-    }
-
-    /// Writes down which packets arrived.
-    fn take_packets(&mut self) {
-        for packet in std::mem::take(&mut self.tun.packets) {
-            assert_eq!(packet[19], self.number, "a packet for somebody else");
-            let number = u32::from_be_bytes([packet[28], packet[29], packet[30], packet[31]]);
-            assert_eq!(
-                packet,
-                numbered(packet[15], self.number, number),
-                "a changed packet"
-            );
-            self.arrived.entry(packet[15]).or_default().push(number);
-        }
-    }
-
-    /// How many different packets of a sender arrived; none may arrive twice.
-    pub fn count(&self, from: u8) -> usize {
-        let Some(numbers) = self.arrived.get(&from) else {
-            return 0;
-        };
-        assert_eq!(
-            numbers.iter().collect::<BTreeSet<_>>().len(),
-            numbers.len(),
-            "a packet arrived twice"
-        );
-        numbers.len()
-    }
-}
-
-fn peer_config(other: u8, key: PublicKey) -> PeerConfig {
-    PeerConfig {
-        id: peer(other),
-        key,
-        candidates: vec![address(other)],
-        keepalive: None,
-        mtu: None,
-        deadline: Mono::NEVER,
-        psks: Vec::new(),
-    }
-}
-
-fn engine(number: u8, seed: u64, now: Now) -> Engine {
-    let mut bytes = [number; 32];
-    bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    let local = Local {
-        addresses: vec![inner(number)],
-        mtu: 1420,
-    };
-    Engine::new(
-        EngineConfig {
-            key: PrivateKey([number | 0x40; 32]),
-            local,
-            flows: 1024,
-            seed: bytes,
-        },
-        now,
-    )
-}
-
 fn now_at(nanos: u64) -> Now {
     Now {
         mono: Mono(nanos),
         unix: Duration::from_secs(1_700_000_000) + Duration::from_nanos(nanos),
     }
-}
-
-/// A UDP packet (without a checksum, which IPv4 allows) that carries a number.
-fn numbered(from: u8, to: u8, number: u32) -> Vec<u8> {
-    let mut packet = vec![
-        0x45, 0, 0, 100, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to,
-    ];
-    packet.extend([0x10, 0, 0x20, 0, 0, 80, 0, 0]);
-    packet.extend(number.to_be_bytes());
-    packet.resize(100, 7);
-    packet
 }

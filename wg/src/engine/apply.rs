@@ -14,6 +14,8 @@ use rand_chacha::rand_core::RngCore;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Removed peers whose newest initiation is remembered.
+const MOST_GONE: usize = 16_384;
 const MOST_PINGS: usize = 1024;
 const PING_LIFE: Duration = Duration::from_secs(30);
 
@@ -80,7 +82,9 @@ impl Engine {
             Some(place) => place,
             None => {
                 self.next_tag += 1;
-                self.peers.insert(Peer::new(&config, self.next_tag, shared))
+                let newest = self.gone.remove(&key).unwrap_or_default();
+                self.peers
+                    .insert(Peer::new(&config, self.next_tag, shared, newest))
             }
         };
         self.configure(place, config, now);
@@ -142,8 +146,23 @@ impl Engine {
         self.keepers.retain(|keeper| *keeper != place);
         self.pings.retain(|ping| ping.peer != id);
         // Its flows carry a tag that no other peer will have.
-        self.peers.remove(id);
+        if let Some(peer) = self.peers.remove(id) {
+            self.remember(&peer);
+        }
         Ok(())
+    }
+
+    /// A peer that comes back must not be greeted with its own old initiations.
+    fn remember(&mut self, peer: &Peer) {
+        if peer.newest == Timestamp::default() {
+            return;
+        }
+        if self.gone.len() >= MOST_GONE
+            && let Some(other) = self.gone.keys().next().copied()
+        {
+            self.gone.remove(&other);
+        }
+        self.gone.insert(peer.key, peer.newest);
     }
 
     fn install_epoch(&mut self, keys: EpochKeys, now: Now) -> Result<(), ApplyError> {
@@ -283,13 +302,7 @@ impl Engine {
         now: Now,
     ) -> Result<(), ApplyError> {
         let place = self.place(ping.peer)?;
-        let mtu = self.mtu_of(self.known_at(place, ping.peer)?);
-        let fits = (LEAST_ECHO..=usize::from(mtu)).contains(&usize::from(ping.len));
-        let ours =
-            self.local.addresses.contains(&ping.from) && ping.from.is_ipv4() == ping.to.is_ipv4();
-        if !fits || !ours || self.routes.lookup(ping.to) != Some(ping.peer) {
-            return Err(ApplyError::BadPing);
-        }
+        self.check_ping(&ping, place)?;
         self.pings
             .retain(|pending| now.mono.since(pending.sent) < PING_LIFE);
         if self.pings.len() >= MOST_PINGS {
@@ -299,6 +312,13 @@ impl Engine {
             return Err(ApplyError::NoSession(ping.peer));
         };
         let nonce = self.rng.next_u64();
+        let (peer, token, sent) = (ping.peer, ping.token, now.mono);
+        self.pings.push(Pending {
+            peer,
+            nonce,
+            token,
+            sent,
+        });
         let mut packet = vec![0; usize::from(ping.len)];
         let echo = Echo {
             request: true,
@@ -307,22 +327,27 @@ impl Engine {
         };
         icmp::write_echo(echo, ping.from, ping.to, &mut packet);
         self.seal_packet(&packet, tunnel, to, out, now);
-        self.pings.push(Pending {
-            peer: ping.peer,
-            nonce,
-            token: ping.token,
-            sent: now.mono,
-        });
         Ok(())
     }
 
-    fn known_at(&self, place: Place, id: PeerId) -> Result<&Peer, ApplyError> {
-        self.peers.at(place).ok_or(ApplyError::UnknownPeer(id))
+    fn check_ping(&self, ping: &Ping, place: Place) -> Result<(), ApplyError> {
+        let peer = self
+            .peers
+            .at(place)
+            .ok_or(ApplyError::UnknownPeer(ping.peer))?;
+        let fits = (LEAST_ECHO..=usize::from(self.mtu_of(peer))).contains(&usize::from(ping.len));
+        let ours =
+            self.local.addresses.contains(&ping.from) && ping.from.is_ipv4() == ping.to.is_ipv4();
+        if fits && ours && self.routes.lookup(ping.to) == Some(ping.peer) {
+            Ok(())
+        } else {
+            Err(ApplyError::BadPing)
+        }
     }
 }
 
 impl Peer {
-    fn new(config: &PeerConfig, tag: u64, shared: [u8; 32]) -> Self {
+    fn new(config: &PeerConfig, tag: u64, shared: [u8; 32], newest: Timestamp) -> Self {
         Self {
             id: config.id,
             key: config.key,
@@ -335,7 +360,7 @@ impl Peer {
             deadline: Mono(0),
             psks: [None, None, None],
             tunnels: [None; EPOCHS],
-            newest: Timestamp::default(),
+            newest,
             initiated: Bucket::default(),
             unconfirmed: 0,
             waiting: std::collections::VecDeque::new(),

@@ -8,7 +8,7 @@ use crate::live::Live;
 use crate::peer::Place;
 use crate::sink::DatagramSink;
 use crate::time::{Mono, Now};
-use crate::tunnel::{COOKIE_REPLY, INITIATION, Tunnel};
+use crate::tunnel::{COOKIE_REPLY, INITIATION, RESPONSE, Tunnel};
 use rand_chacha::rand_core::RngCore;
 use std::net::SocketAddr;
 
@@ -34,12 +34,8 @@ impl Engine {
     ) {
         let taken = match message.len() {
             COOKIE_REPLY => self.take_cookie(message, now),
-            _ => self
-                .pass_gate(message, from, out, now)
-                .and_then(|()| match message.try_into() {
-                    Ok(initiation) => self.take_initiation(initiation, from, out, now),
-                    Err(_) => self.take_response(message, from, out, now),
-                }),
+            RESPONSE => self.take_response(message, from, out, now),
+            _ => self.take_initiation(message, from, out, now),
         };
         if let Err((reason, peer)) = taken {
             self.discard(reason, peer);
@@ -72,11 +68,13 @@ impl Engine {
 
     fn take_initiation(
         &mut self,
-        message: &[u8; INITIATION],
+        message: &[u8],
         from: SocketAddr,
         out: &mut impl DatagramSink,
         now: Now,
     ) -> Result<(), (Discard, Option<Place>)> {
+        self.pass_gate(message, from, out, now)?;
+        let message = message.try_into().map_err(|_| (Discard::Garbage, None))?;
         let claim = self
             .opener
             .open(&self.identity, message)
@@ -111,7 +109,9 @@ impl Engine {
         out: &mut impl DatagramSink,
         now: Now,
     ) -> Result<(), (Discard, Option<Place>)> {
+        // Nobody spends the gate's budget on answers to questions that were never asked.
         let tunnel = self.addressee(message, 8, now)?;
+        self.pass_gate(message, from, out, now)?;
         let live = self
             .live
             .at_mut(tunnel)
