@@ -79,7 +79,8 @@ impl Contender {
             Self::Own(program) => {
                 let start = |side| {
                     let (end, _) = pair.seen_from(side);
-                    OwnWireGuard::start(program, end, &[pair.peer_of(side)], &[])
+                    // With a policy of a thousand rules, and routes and source check as always.
+                    OwnWireGuard::start(program, end, &[pair.peer_of(side)], &["--policy", "many"])
                 };
                 Daemons::Own([start(Side::A)?, start(Side::B)?])
             }
