@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim test-long bench-peers lint deny directions doc
+.PHONY: help build tools test sim test-long bench-peers lint deny directions doc fuzz bench
 
 LONG_TESTS := dataplane_long
 
@@ -40,3 +40,10 @@ deny: ## bans, licences and sources of all dependencies
 
 doc: ## the crates' documentation
 	cargo doc --workspace --no-deps
+
+fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
+	tests/fuzz/run $(TARGET)
+
+bench: ## what one core does
+	cargo bench -q -p tidegate-proto --bench speed
+	cargo bench -q -p tidegate-wg --bench engine

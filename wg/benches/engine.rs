@@ -24,6 +24,7 @@ fn main() {
     packets();
     lookups();
     decisions();
+    strangers();
 }
 
 /// The best of several rounds: what the code costs when nothing disturbs it.
@@ -313,4 +314,31 @@ fn known_flow(filter: Filter) -> f64 {
             }
         })
     })
+}
+
+/// What a datagram costs that is not wanted.
+fn strangers() {
+    println!("\nstrangers: one datagram that is dropped [ns]");
+    let (mut a, mut b) = net::pair();
+    a.apply(Command::Connect(peer(2)), at(0));
+    let initiation = a.take_sent().remove(0).1;
+    let mut wrong_mac = initiation.clone();
+    wrong_mac[140 - 24] ^= 1;
+    let unknown_index = [&[4, 0, 0, 0][..], &[7; 1448]].concat();
+    let mut cost = |name: &str, datagram: &[u8]| {
+        let nanos = nanoseconds(1000, || {
+            timed(|| {
+                for source in 0..1000u32 {
+                    let [_, _, high, low] = source.to_be_bytes();
+                    b.receive(datagram, ([203, 0, high, low], 1).into(), at(1));
+                }
+            })
+        });
+        b.take_sent();
+        println!("{name:>42} {nanos:>8.0}");
+    };
+    cost("no message of WireGuard's", &[9; 1000]);
+    cost("data for no session", &unknown_index);
+    cost("an initiation made without our key", &wrong_mac);
+    cost("an initiation beyond all budgets", &initiation);
 }

@@ -308,3 +308,35 @@ fn a_silent_peer_is_tried_again_and_again_at_all_its_addresses() {
     let tried: Vec<_> = a.take_sent().into_iter().map(|(to, _)| to).collect();
     assert_eq!(tried, [address(20), address(21), address(22), address(20)]);
 }
+
+#[test]
+fn a_narrow_path_lowers_segments_and_answers_what_is_too_big() {
+    use tidegate_wg::packet::{Packet, Transport};
+    let (mut a, mut b) = connected();
+    a.apply(Command::SetMtu(peer(2), Some(1300)), at(1));
+    let syn = |from, to| {
+        let mut packet = tcp(from, to, 7, 8, 0x02, &[2, 4, 0x05, 0xb4]);
+        let header = packet.len() - 24 + 12;
+        packet[header] = 0x60;
+        packet
+    };
+    let announced = |packet: &Vec<u8>| packet[packet.len() - 2..].to_vec();
+    a.send(&syn(inner(1), inner(2)), at(1));
+    b.send(&syn(inner6(2), inner6(1)), at(1));
+    exchange(&mut [&mut a, &mut b], at(1));
+    assert_eq!(announced(&b.take_packets()[0]), 1260u16.to_be_bytes());
+    assert_eq!(announced(&a.take_packets()[0]), 1240u16.to_be_bytes());
+    for (from, to) in [(inner(1), inner(2)), (inner6(1), inner6(2))] {
+        a.send(&udp(from, to, 1, 2, &[0; 1400]), at(2));
+        let answer = a.take_packets().remove(0);
+        let parsed = Packet::parse(&answer).unwrap_or_else(|reason| panic!("{reason:?}"));
+        assert_eq!((parsed.source, parsed.destination), (to, from));
+        assert!(matches!(parsed.transport, Transport::IcmpError { .. }));
+        assert_eq!(
+            answer[parsed.offset + 6..parsed.offset + 8],
+            1300u16.to_be_bytes()
+        );
+    }
+    assert!(a.wire.sent.is_empty());
+    assert_eq!(a.status(at(2)).discards.of(Discard::TooBig), 2);
+}

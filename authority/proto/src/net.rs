@@ -61,9 +61,19 @@ impl Prefix {
         self.0.prefix_len()
     }
 
+    /// Whether its addresses are IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.address().is_ipv4()
+    }
+
     /// Whether `address` lies within.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
+    }
+
+    /// Whether all of `other` lies within.
+    pub fn contains_prefix(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
     }
 
     /// The part that two prefixes share: the longer one, or nothing.

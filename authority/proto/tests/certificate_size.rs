@@ -1,6 +1,5 @@
 //! A certificate travels in one datagram.
 
-#[allow(unreachable_pub, reason = "other programs include it, too")]
 mod fixtures;
 
 use fixtures::Network;

@@ -1,8 +1,8 @@
 //! Golden vectors: what the protocol computes, byte for byte, as `golden/README.md` describes it.
 //!
 //! Each vector is computed by the crate and, wherever there is a formula, again from that formula.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(unreachable_pub, reason = "other programs include it, too")]
 mod fixtures;
 #[path = "golden/vector.rs"]
 mod vector;
@@ -341,9 +341,9 @@ fn a_request_is_signed_over_the_bytes_that_it_was() {
 }
 
 fn invite(tls: TlsTrust) -> Json {
-    let pins = match &tls {
-        TlsTrust::Pins(pins) => pins.to_vec(),
-        TlsTrust::SystemRoots => Vec::new(),
+    let (trust, pins) = match &tls {
+        TlsTrust::Pins(pins) => (pins.len() as u8, pins.to_vec()),
+        TlsTrust::SystemRoots => (255, Vec::new()),
     };
     let invite = Invite {
         url: "https://authority.example.org:7443".parse().unwrap(),
@@ -351,7 +351,7 @@ fn invite(tls: TlsTrust) -> Json {
         genesis: Network::new().signed_genesis().digest(),
         token: InviteToken::from_bytes([7; 16]),
     };
-    let mut body = vec![pins.len() as u8];
+    let mut body = vec![trust];
     pins.iter().for_each(|pin| body.extend(pin.as_bytes()));
     body.extend(invite.genesis.as_bytes());
     body.extend(invite.token.expose());
@@ -398,26 +398,42 @@ fn a_challenge_has_the_answer_that_it_had() {
         wireguard: network.wireguard.public_key(),
         sealing: network.sealing.public_key().unwrap(),
     };
-    let (challenge, expected) = keys.challenge(&mut ChaCha20Rng::seed_from_u64(11)).unwrap();
+    let origin: Origin = "https://authority.example.org:7443".parse().unwrap();
+    let place = Place {
+        network: network.genesis.network,
+        origin: &origin,
+    };
+    let rng = &mut ChaCha20Rng::seed_from_u64(11);
+    let (challenge, expected) = keys.challenge(place, rng).unwrap();
     let answer = keys
-        .answer(&challenge, &network.wireguard, &network.sealing)
+        .answer(place, &challenge, &network.wireguard, &network.sealing)
         .unwrap();
     assert_eq!(answer, expected);
     let info = [
         b"tidegate possession v1".as_slice(),
+        place.network.as_bytes(),
         keys.identity.as_bytes(),
         keys.wireguard.as_bytes(),
         keys.sealing.hash().as_bytes(),
+        challenge.ephemeral.as_bytes(),
+        origin.as_str().as_bytes(),
     ]
     .concat();
     let secret = open(network.sealing.expose(), &challenge.sealed, &info);
     let shared = x25519(&network.wireguard, &challenge.ephemeral);
     let material = [&shared[..], &secret].concat();
     let formula = hkdf(challenge.nonce.as_bytes(), &material, &info);
-    assert_eq!(answer.to_string(), base64_encode(&formula));
+    let answer_text: String = serde_json::to_value(&answer)
+        .unwrap()
+        .as_str()
+        .unwrap()
+        .into();
+    assert_eq!(answer_text, base64_encode(&formula));
     compare(
         "possession",
         &object([
+            ("network", hex(place.network.as_bytes())),
+            ("origin", text(&origin)),
             ("identity", hex(keys.identity.as_bytes())),
             ("wireguard_secret", hex(network.wireguard.expose())),
             ("sealing_seed", hex(network.sealing.expose())),
@@ -428,7 +444,7 @@ fn a_challenge_has_the_answer_that_it_had() {
             ("secret", hex(secret)),
             ("shared", hex(shared)),
             ("answer", hex(formula)),
-            ("answer_text", text(answer)),
+            ("answer_text", text(answer_text)),
         ]),
     );
 }

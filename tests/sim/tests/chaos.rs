@@ -164,7 +164,7 @@ impl Chaos {
 #[test]
 fn nobody_reaches_whom_they_may_not_and_everybody_the_rest_again() {
     let mut reached = 0;
-    for seed in 1..=20 {
+    for seed in 1..=10 {
         let mut chaos = Chaos::new(seed);
         for step in 0..STEPS {
             chaos.change();
@@ -194,5 +194,5 @@ fn nobody_reaches_whom_they_may_not_and_everybody_the_rest_again() {
             "seed {seed}: somebody is cut off for good"
         );
     }
-    assert!(reached > 10_000, "{reached} packets got through the chaos");
+    assert!(reached > 5_000, "{reached} packets got through the chaos");
 }

@@ -73,6 +73,28 @@ fn idle_peers_come_to_rest_and_wake_up_again() {
 }
 
 #[test]
+fn a_peer_that_falls_silent_is_given_up_and_that_is_told() {
+    for talked in [Duration::ZERO, seconds(10)] {
+        let mut world = World::new(2, Link::GOOD, 1);
+        world.start(1);
+        chatter(&mut world, talked, 0);
+        world.watch = Some(Box::new(|_, from, _, _| from == address(0)));
+        for number in 0..30 {
+            world.send(0, 1, 1000 + number);
+            world.run(seconds(1));
+        }
+        world.run(seconds(700));
+        let lost = Event::Unreachable {
+            peer: peer(1),
+            epoch: Epoch(1),
+        };
+        assert!(world.nodes[0].events.contains(&lost), "after {talked:?}");
+        assert_eq!(world.status(0).tunnels, 0);
+        assert_eq!(world.nodes[0].engine.poll_timeout(), None);
+    }
+}
+
+#[test]
 fn a_handshake_gets_through_on_a_path_of_a_second_and_a_half() {
     let mut world = World::new(
         2,

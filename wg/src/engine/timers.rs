@@ -64,7 +64,7 @@ impl Engine {
         let Some(live) = self.live.at_mut(tunnel) else {
             return;
         };
-        let (place, span, was_ready) = (live.peer, live.span, live.tunnel.ready());
+        let (place, span, asked) = (live.peer, live.span, live.attempt.is_some());
         live.ticked = now.mono;
         let mut message = [0; INITIATION];
         match live.tunnel.tick(&mut message) {
@@ -78,7 +78,7 @@ impl Engine {
                     send(&message[..len], to, out);
                 }
             }
-            Tick::Ended => self.give_up(tunnel, place, span, was_ready),
+            Tick::Ended => self.give_up(tunnel, place, span, asked),
             Tick::Quiet
                 if !live.tunnel.ready()
                     && live.attempt.is_none()
@@ -90,7 +90,7 @@ impl Engine {
         }
     }
 
-    fn give_up(&mut self, tunnel: Place, place: Place, span: usize, was_ready: bool) {
+    fn give_up(&mut self, tunnel: Place, place: Place, span: usize, asked: bool) {
         self.drop_tunnel(tunnel);
         let (Some(peer), Some(span)) = (self.peers.at(place), &self.spans[span]) else {
             return;
@@ -99,7 +99,7 @@ impl Engine {
             peer: peer.id,
             epoch: span.epoch,
         };
-        if !was_ready {
+        if asked {
             self.tell(event);
         }
     }

@@ -7,9 +7,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess, Visitor,
 };
 
+use super::parse::Value;
 use super::{LONGEST_MESSAGE, ReadError, excerpt};
 use crate::bytes::printable;
-use super::parse::Value;
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
