@@ -52,6 +52,7 @@ mod link;
 mod nat;
 mod network;
 mod process;
+mod recording;
 mod space;
 mod stranger;
 mod switch;
@@ -71,6 +72,7 @@ pub use crate::{
     nat::{Nat, Router},
     network::Network,
     process::Process,
+    recording::Recording,
     stranger::Stranger,
     wait::{wait_for, wait_until},
 };

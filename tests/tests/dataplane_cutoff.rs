@@ -5,10 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where its set-up fails")]
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_tests::wireguard::{Endpoint, OwnWireGuard, Pair, Side};
-use tidegate_tests::{Capture, Lab, LabError, Process, Signal, wait_until};
+use tidegate_tests::{Lab, LabError, Process, Recording, Signal, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MILLISECOND: u64 = 1_000_000;
@@ -30,8 +30,8 @@ while True:
 struct Flood {
     pair: Pair,
     near: OwnWireGuard,
-    far: OwnWireGuard,
-    blasts: [Process; 2],
+    _far: OwnWireGuard,
+    _blasts: [Process; 2],
 }
 
 impl Flood {
@@ -54,8 +54,8 @@ impl Flood {
         let flood = Self {
             pair,
             near,
-            far,
-            blasts,
+            _far: far,
+            _blasts: blasts,
         };
         flood.await_speed()?;
         Ok(flood)
@@ -77,47 +77,24 @@ impl Flood {
         })
     }
 
-    fn signal_blasts(&self, signal: Signal) -> Result<(), LabError> {
-        self.blasts
-            .iter()
-            .try_for_each(|blast| blast.signal(signal))
-    }
-
-    /// Stops those that send and waits until nothing is under way, since a capture has to begin and end in silence
-    /// to be sure that it missed nothing.
-    fn silence(&self) -> Result<(), LabError> {
-        self.signal_blasts(Signal::SIGSTOP)?;
-        let counts = || Some([&self.near, &self.far].map(|own| own.ask("io").ok()));
-        let (mut last, mut since) = (counts(), Instant::now());
-        wait_until(PATIENCE, "silence", || {
-            let now = counts();
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-            since.elapsed() > Duration::from_millis(50)
-        })
-    }
-
     fn captures(&self) -> Result<Captures, LabError> {
         let out = "udp and src host 10.0.0.1 and dst host 10.0.0.2";
-        self.silence()?;
         let (a, b) = (&self.pair.a.host, &self.pair.b.host);
         let captures = Captures {
-            near: a.capture("eth0", out)?,
-            far: b.capture("eth0", out)?,
-            inside: a.capture(Endpoint::DEVICE, "src host 10.77.0.2")?,
+            near: Recording::start(a, "eth0", out)?,
+            far: Recording::start(b, "eth0", out)?,
+            inside: Recording::start(a, Endpoint::DEVICE, "src host 10.77.0.2")?,
         };
-        self.signal_blasts(Signal::SIGCONT)?;
         self.await_speed()?;
         Ok(captures)
     }
 }
 
 struct Captures {
-    near: Capture,
-    far: Capture,
+    near: Recording,
+    far: Recording,
     /// What is written to the interface.
-    inside: Capture,
+    inside: Recording,
 }
 
 /// When the last packet was seen, in nanoseconds since 1970.
@@ -129,12 +106,12 @@ struct Last {
 }
 
 impl Captures {
-    fn last(&self, flood: &Flood) -> Result<Last, LabError> {
-        flood.silence()?;
+    fn stop(self) -> Result<Last, LabError> {
+        let last = |times: Vec<u64>| times.last().copied().unwrap_or(0);
         let last = Last {
-            near: last_of(&self.near)?,
-            far: last_of(&self.far)?,
-            inside: last_of(&self.inside)?,
+            near: last(self.near.stop()?),
+            far: last(self.far.stop()?),
+            inside: last(self.inside.stop()?),
         };
         assert!(
             last.near > 0 && last.far > 0 && last.inside > 0,
@@ -142,13 +119,6 @@ impl Captures {
         );
         Ok(last)
     }
-}
-
-fn last_of(capture: &Capture) -> Result<u64, LabError> {
-    let packets = capture.packets()?;
-    let last = packets.iter().map(|packet| packet.at).max();
-    let since = last.map(|at| at.duration_since(std::time::UNIX_EPOCH).unwrap());
-    Ok(since.map_or(0, |since| since.as_nanos() as u64))
 }
 
 /// Waits until the interface of `host` has refused or swallowed packets for a while after the cut.
@@ -193,7 +163,7 @@ fn nothing_leaves_after_remove_peer_has_returned() -> Result<(), LabError> {
         let answer = flood.near.ask("remove-peer 1")?;
         let done = answer["done_unix_ns"].as_u64().unwrap();
         await_more_attempts(&flood)?;
-        let last = captures.last(&flood)?;
+        let last = captures.stop()?;
         assert!(
             last.near <= done,
             "a packet left {} ns after the removal",
@@ -257,7 +227,7 @@ fn nothing_leaves_after_a_deadline_though_the_control_thread_hangs() -> Result<(
         wait_until(PATIENCE, "half a second after the deadline", || {
             is_past(deadline + 500 * MILLISECOND)
         })?;
-        let last = captures.last(&flood)?;
+        let last = captures.stop()?;
         judge("frozen control", &last, deadline);
         far.push(last.far.cast_signed() - deadline.cast_signed());
     }
@@ -291,7 +261,7 @@ fn nothing_leaves_after_a_deadline_that_passes_while_the_process_is_stopped() ->
                 .is_ok_and(|dropped| dropped > 0)
         })?;
         await_more_attempts(&flood)?;
-        let last = captures.last(&flood)?;
+        let last = captures.stop()?;
         judge("stopped process", &last, deadline);
         far.push(last.far.cast_signed() - deadline.cast_signed());
     }
