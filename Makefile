@@ -1,8 +1,8 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim test-long bench bench-netconfig fuzz lint deny doc
+.PHONY: help build tools test sim test-long bench bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian
+LONG_TESTS := debian dataplane_long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ bench: ## what one core does per second
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale
+
+bench-peers: tools ## our data plane against its rivals, fifteen minutes (ARGS="--json", "--rounds 1")
+	tests/install-rivals >/dev/null
+	cargo build --profile dist -p tidegate-tests --bin tidegate-static
+	cargo run -p tidegate-tests --bin bench-peers -- $(ARGS)
 
 lint: ## formatting, clippy, crate directions
 	cargo fmt --all --check

@@ -40,24 +40,30 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod cable;
 mod capture;
 mod command;
 mod counter;
 mod delay;
 mod error;
 mod host;
+pub mod iperf;
 mod lab;
 mod link;
 mod machine;
 mod nat;
 mod network;
 mod process;
+mod recording;
 mod space;
+mod stranger;
 mod switch;
 mod wait;
+pub mod wireguard;
 
 pub use crate::{
     binary::{binary, example},
+    cable::cable,
     capture::{Capture, Packet},
     command::{Command, Output},
     counter::Counter,
@@ -69,6 +75,8 @@ pub use crate::{
     nat::{Nat, Router},
     network::Network,
     process::Process,
+    recording::Recording,
+    stranger::Stranger,
     wait::{wait_for, wait_until},
 };
 /// The signals that [`Process::signal`] sends.
