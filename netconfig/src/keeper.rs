@@ -20,8 +20,8 @@ use crate::watch::{Event, Watch};
 /// Events come in bursts; this long after the first one we look.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The longest pause between two repairs.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two repairs: whatever happens, one second is enough for each.
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
 /// After this long without a repair, the next one is made at once again.
 const FORGIVEN: Duration = Duration::from_secs(10);
