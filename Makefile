@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-long bench-netconfig lint deny directions doc
+.PHONY: help build tools test test-long lint deny directions doc fuzz bench bench-netconfig
 
 LONG_TESTS :=
 
@@ -32,3 +32,9 @@ deny: ## bans, licences and sources of all dependencies
 
 doc: ## the crates' documentation
 	cargo doc --workspace --no-deps
+
+fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
+	tests/fuzz/run $(TARGET)
+
+bench: ## what one core does per second
+	cargo bench -q -p tidegate-proto --bench speed

@@ -16,6 +16,7 @@ use crate::invite::InviteToken;
 use crate::key::SealingPublicKey;
 use crate::name::{Label, NodeName, Reason};
 use crate::net::Prefix;
+use crate::order::ListPlace;
 use crate::possession::Answer;
 use crate::request::Nonce;
 use crate::time::UnixTime;
@@ -82,7 +83,7 @@ pub struct Heartbeat {
     /// Asks for the time.
     pub nonce: Nonce,
     /// The revocation list in force.
-    pub list: Sequence,
+    pub list: ListPlace,
     /// The policy in force.
     pub policy: Sequence,
     /// The roster in force.
@@ -123,14 +124,16 @@ pub struct Revoke {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RevocationStatus {
     /// The first list that holds it.
-    pub list: Sequence,
+    pub list: ListPlace,
     /// Nodes that have signed that they have stopped.
-    pub confirmed: BoundedSet<NodeId, 20_000>,
+    pub confirmed: BoundedSet<NodeId, 10_000>,
     /// Nodes that may not have heard yet.
-    pub outstanding: BoundedList<Outstanding, 20_000>,
-    /// After this nobody honest talks to the revoked node; absent if that is already so.
+    pub outstanding: BoundedList<Outstanding, 10_000>,
+    /// After this nobody honest talks to the revoked node; absent if all have confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<UnixTime>,
+    /// Whether the bound assumes that no node's real-time clock was set back across a reboot.
+    pub trusts_rtc: bool,
 }
 
 /// A node that may not have heard of a revocation.
@@ -145,7 +148,12 @@ pub struct Outstanding {
 impl RevocationStatus {
     /// The status that `progress` amounts to, with the bound as it was published. `None` if there are more nodes
     /// than any network has.
-    pub fn new(list: Sequence, progress: &Progress, bound: Option<UnixTime>) -> Option<Self> {
+    pub fn new(
+        list: ListPlace,
+        progress: &Progress,
+        bound: Option<UnixTime>,
+        trusts_rtc: bool,
+    ) -> Option<Self> {
         let outstanding = progress
             .outstanding
             .iter()
@@ -155,6 +163,7 @@ impl RevocationStatus {
             confirmed: BoundedSet::new(progress.confirmed.iter().copied().collect()).ok()?,
             outstanding: BoundedList::new(outstanding.collect()).ok()?,
             bound,
+            trusts_rtc,
         })
     }
 }

@@ -14,19 +14,22 @@
 //! * A node turns a lease into a deadline on its boot-time clock with a time statement that it asked for no
 //!   earlier than [`MOST_STATEMENT_AGE`] before the grant was released.
 //! * That clock drifts by at most 500 parts in a million ([`clock_allowance`]).
+//! * After a reboot, and before it has heard the authority's time again, a node's real-time clock has not been set back,
+//!   unless the policy's `trust_rtc` is off.
+//! * The replicas of one authority agree on the time to within [`ONE_BATCH`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::epochs::EpochCeilings;
 use crate::id::{EpochNumber, NodeId};
-use crate::order::Order;
+use crate::order::ListPlace;
 use crate::time::{Span, UnixTime};
 
 /// The oldest time statement with which a node may turn a lease into a deadline.
 pub const MOST_STATEMENT_AGE: Span = Span::from_minutes(2);
 
 /// What a data path may still do after its deadline: one batch.
-const ONE_BATCH: Span = Span::from_millis(100);
+pub const ONE_BATCH: Span = Span::from_millis(100);
 
 /// How much later than the authority's clock says a lease of `length` may end at a node: 500 parts in a
 /// million of it, and one batch.
@@ -45,7 +48,7 @@ pub struct Release {
     /// Which drawing of its secret.
     pub redraw: u32,
     /// The revocation list without which the grant is not used.
-    pub list: Order,
+    pub list: ListPlace,
     /// When it left.
     pub released_at: UnixTime,
     /// Until when it may be used.
@@ -62,15 +65,24 @@ impl Release {
 /// A span of time of which the ledger may lack releases, as after a restored backup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LedgerGap {
+    /// The longest that genesis then allowed from a release to the end of its lease, whatever it allows now.
+    pub longest: Span,
     /// The last moment at which a release may be missing.
     pub until: UnixTime,
 }
 
 impl LedgerGap {
-    /// When every grant that may be missing has ended: the longest that genesis allows.
-    pub fn stopped_at(&self, ceilings: &EpochCeilings) -> UnixTime {
-        let longest = ceilings.lead + ceilings.lease;
-        self.until + longest + clock_allowance(longest)
+    /// A gap up to `until`, under the ceilings that were in force.
+    pub fn new(until: UnixTime, ceilings: &EpochCeilings) -> Self {
+        Self {
+            until,
+            longest: ceilings.lead + ceilings.lease,
+        }
+    }
+
+    /// When every grant that may be missing has ended.
+    pub fn stopped_at(&self) -> UnixTime {
+        self.until + self.longest + clock_allowance(self.longest)
     }
 }
 
@@ -80,13 +92,15 @@ pub struct Revocation {
     /// Who is out.
     pub node: NodeId,
     /// The first list that says so.
-    pub list: Order,
+    pub list: ListPlace,
+    /// When it was decided. What had ended by then bound nobody.
+    pub since: UnixTime,
 }
 
 impl Revocation {
     /// Whether the holder of `release` may still talk to the revoked node for as long as it lasts.
     fn is_unknown_to(&self, release: &Release) -> bool {
-        release.node != self.node && release.list < self.list
+        release.node != self.node && release.list < self.list && release.stopped_at() > self.since
     }
 
     /// How the revocation stands, given everything that was ever released, the latest list that each node has
@@ -94,9 +108,8 @@ impl Revocation {
     pub fn progress<'a>(
         &self,
         releases: impl IntoIterator<Item = &'a Release>,
-        receipts: &BTreeMap<NodeId, Order>,
+        receipts: &BTreeMap<NodeId, ListPlace>,
         gaps: &[LedgerGap],
-        ceilings: &EpochCeilings,
     ) -> Progress {
         let confirmed = |node: &NodeId| receipts.get(node).is_some_and(|list| *list >= self.list);
         let mut progress = Progress::default();
@@ -111,7 +124,7 @@ impl Revocation {
                 *latest = release.stopped_at().max(*latest);
             }
         }
-        progress.unaccounted = gaps.iter().map(|gap| gap.stopped_at(ceilings)).max();
+        progress.unaccounted = gaps.iter().map(|gap| gap.stopped_at()).max();
         progress
     }
 }
@@ -162,7 +175,8 @@ impl PublishedBound {
         })
     }
 
-    /// The time after which nobody honest talks to the revoked node; `None` if that is already so.
+    /// The time after which nobody honest talks to the revoked node; `None` if all have confirmed. A time that has
+    /// passed means the same.
     pub fn time(&self) -> Option<UnixTime> {
         self.0
     }

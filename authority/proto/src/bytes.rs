@@ -1,7 +1,7 @@
 //! Fixed-size byte values and their one text form: canonical, padded standard base64.
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeSliceError, Engine as _};
 
 /// Why a text is not the bytes it should be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -19,6 +19,14 @@ pub enum BytesError {
     },
 }
 
+/// What of a stranger's text a message may repeat: no control character, and not more than `most` others.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(most)
+        .collect()
+}
+
 /// Canonical base64 of `bytes`.
 pub fn base64_encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
@@ -29,13 +37,16 @@ pub fn base64_decode(text: &str) -> Result<Vec<u8>, BytesError> {
     STANDARD.decode(text).map_err(|_| BytesError::Encoding)
 }
 
-/// Exactly `N` bytes from canonical base64.
+/// Exactly `N` bytes from canonical base64. They may be a secret, so no copy is left behind.
 pub(crate) fn base64_array<const N: usize>(text: &str) -> Result<[u8; N], BytesError> {
-    let bytes = base64_decode(text)?;
-    bytes.as_slice().try_into().map_err(|_| BytesError::Length {
-        want: N,
-        got: bytes.len(),
-    })
+    let mut bytes = [0; N];
+    let wrong_length = |got| BytesError::Length { want: N, got };
+    match STANDARD.decode_slice(text, &mut bytes) {
+        Ok(length) if length == N => Ok(bytes),
+        Ok(length) => Err(wrong_length(length)),
+        Err(DecodeSliceError::OutputSliceTooSmall) => Err(wrong_length(base64_decode(text)?.len())),
+        Err(DecodeSliceError::DecodeError(_)) => Err(BytesError::Encoding),
+    }
 }
 
 /// Implements `Display`, `Debug`, `FromStr` and serde over a fixed array, all in canonical base64.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::document::{Document, DocumentError, Genesis};
 use crate::envelope::Signed;
 use crate::id::{GenesisHash, NetworkId, Revision};
-use crate::keyring::{Authority, KeySet, Keyring};
+use crate::keyring::{Authority, KeySet, Keyring, Root};
 use crate::order::Accepted;
 use crate::time::UnixTime;
 use crate::verify::{Verified, VerifyError};
@@ -49,15 +49,29 @@ pub enum SuccessionError {
 }
 
 /// The genesis in force, and how it came to be.
+///
+/// What the authority signed counts while the keys of the revision that it names count. A succession that keeps the
+/// keys may keep that too ([`AuthoritySet::since`](crate::AuthoritySet)); one that changes them ends it, at once or after an
+/// overlap. Then nodes have no revocation list in force, and talk to nobody, until the new keys have signed one.
+///
+/// A chain that starts at a later revision does not know the keys before it, and takes no part in their overlap.
+/// Whoever keeps a chain over restarts keeps the siblings too, and shows them to it again.
 #[derive(Clone, Debug)]
 pub struct TrustChain {
     current: Verified<Genesis>,
     authority: KeySet,
-    /// The authority keys of the revision before, and until when they count.
-    previous: Option<(Revision, KeySet, UnixTime)>,
+    /// The authority keys before these, the revisions that they signed under, and until when they count.
+    previous: Option<Retired>,
     /// The hashes of all revisions up to the current one, the oldest known first.
     history: Vec<GenesisHash>,
     siblings: Option<Revision>,
+}
+
+#[derive(Clone, Debug)]
+struct Retired {
+    keys: KeySet,
+    revisions: (Revision, Revision),
+    until: UnixTime,
 }
 
 impl TrustChain {
@@ -105,6 +119,7 @@ impl TrustChain {
         if next.root != self.current.root {
             return Err(SuccessionError::OtherRoot(next.revision));
         }
+        self.check_since(&next)?;
         self.put_in_force(next)?;
         Ok(Accepted::New)
     }
@@ -126,13 +141,23 @@ impl TrustChain {
         Err(SuccessionError::Siblings(other.revision))
     }
 
+    /// Keys that are new cannot have signed before; keys that stay may keep what they signed.
+    fn check_since(&self, next: &Genesis) -> Result<(), SuccessionError> {
+        let (now, since) = (next.revision, next.authority.since);
+        let kept = authority_keys(next)? == self.authority;
+        if since == now || (kept && since == self.current.authority.since) {
+            return Ok(());
+        }
+        Err(VerifyError::Rule(DocumentError::Since(since)).into())
+    }
+
     fn put_in_force(&mut self, next: Verified<Genesis>) -> Result<(), SuccessionError> {
-        let authority = authority_keys(&next)?;
-        let retired = std::mem::replace(&mut self.authority, authority);
-        self.previous = next
-            .authority
-            .previous_until
-            .map(|until| (self.current.revision, retired, until));
+        let retired = Retired {
+            keys: std::mem::replace(&mut self.authority, authority_keys(&next)?),
+            revisions: (self.current.authority.since, self.current.revision),
+            until: next.authority.previous_until.unwrap_or_default(),
+        };
+        self.previous = next.authority.previous_until.map(|_| retired);
         self.history.push(next.digest());
         self.current = next;
         Ok(())
@@ -160,13 +185,22 @@ impl TrustChain {
         self.current.network()
     }
 
+    /// The key that signs successions.
+    pub fn root_keyring(&self) -> Keyring<Root> {
+        Keyring::of_root(&self.current)
+    }
+
     /// The keys that sign for the authority now, unless two siblings have ended all trust.
     pub fn keyring(&self) -> Result<Keyring<Authority>, SuccessionError> {
         self.refuse_after_siblings()?;
         let keyring =
             Keyring::of_authority(Arc::new((*self.current).clone()), self.authority.clone());
         Ok(match &self.previous {
-            Some((revision, keys, until)) => keyring.with_previous(*revision, keys.clone(), *until),
+            Some(Retired {
+                keys,
+                revisions,
+                until,
+            }) => keyring.with_previous(*revisions, keys.clone(), *until),
             None => keyring,
         })
     }

@@ -29,6 +29,11 @@ const COMPACT_FORMAT: u8 = 1;
 /// Room in the JSON form for all but the payload.
 const JSON_OVERHEAD: usize = 512 + MOST_SIGNATURES * 192;
 
+/// The length of the JSON form around the largest payload.
+const fn largest_json(payload: usize) -> usize {
+    payload.div_ceil(3) * 4 + JSON_OVERHEAD
+}
+
 /// Why bytes are no envelope.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -90,6 +95,9 @@ pub enum SignError {
     /// It is too large, or the keys are none or too many.
     #[error("not signed: {0}")]
     Envelope(#[from] EnvelopeError),
+    /// The key has signed it before.
+    #[error("not signed: {0} has signed it already")]
+    SignedAlready(KeyId),
     /// It holds something that JSON cannot.
     #[error("not signed: the document cannot be written as JSON")]
     Unwritable,
@@ -137,11 +145,15 @@ struct DsseSignature {
 
 impl Envelope {
     /// The most bytes that any envelope's JSON form may have.
-    pub const LARGEST_JSON: usize = Kind::LARGEST.div_ceil(3) * 4 + JSON_OVERHEAD;
+    pub const LARGEST_JSON: usize = largest_json(Kind::LARGEST);
 
     /// Reads the JSON form.
     pub fn from_json(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let dsse: Dsse = strict::read(bytes, Self::LARGEST_JSON).map_err(EnvelopeError::Json)?;
+        Self::from_json_within(bytes, Self::LARGEST_JSON)
+    }
+
+    fn from_json_within(bytes: &[u8], limit: usize) -> Result<Self, EnvelopeError> {
+        let dsse: Dsse = strict::read(bytes, limit).map_err(EnvelopeError::Json)?;
         dsse.try_into()
     }
 
@@ -324,7 +336,8 @@ pub struct Signed<T> {
 }
 
 impl<T: Document> Signed<T> {
-    /// Signs `document` with each of `keys`, unless every reader would refuse it.
+    /// Signs `document` with each of `keys`, unless it breaks a rule of its kind. Whether it fits into its network is for
+    /// the signer's own [`Signed::verify`] to say, before it lets the document out.
     pub fn sign(document: &T, keys: &[&SigningKey]) -> Result<Self, SignError> {
         document.check()?;
         let payload = serde_json::to_vec(document).map_err(|_| SignError::Unwritable)?;
@@ -346,15 +359,26 @@ impl<T: Document> Signed<T> {
     }
 
     /// The same document with the signature of one more key.
-    pub fn countersigned(mut self, key: &SigningKey) -> Self {
-        let signature = signature(key, &self.envelope.signed_bytes());
-        self.envelope.signatures.push(signature);
-        self
+    pub fn countersigned(&self, key: &SigningKey) -> Result<Self, SignError> {
+        let mut envelope = self.envelope.clone();
+        let signature = signature(key, &envelope.signed_bytes());
+        if envelope
+            .signatures
+            .iter()
+            .any(|earlier| earlier.key == signature.key)
+        {
+            return Err(SignError::SignedAlready(signature.key));
+        }
+        envelope.signatures.push(signature);
+        Ok(Self {
+            envelope: envelope.within_limits()?,
+            document: PhantomData,
+        })
     }
 
     /// Reads the JSON form.
     pub fn from_json(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        Envelope::from_json(bytes)?.try_into()
+        Envelope::from_json_within(bytes, largest_json(T::KIND.largest_payload()))?.try_into()
     }
 
     /// Reads the compact form.

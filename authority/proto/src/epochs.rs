@@ -79,8 +79,9 @@ impl EpochSettings {
         self.lead + self.lease()
     }
 
-    /// Whether the settings work together and lie within `ceilings`.
-    pub fn check(&self, ceilings: &EpochCeilings) -> Result<(), SettingsError> {
+    /// Whether the settings work together, in whatever network.
+    pub fn check_floors(&self) -> Result<(), SettingsError> {
+        let half_epoch = self.epoch.divided_by(2);
         at_least("the epoch", self.epoch, Self::LEAST_EPOCH)?;
         at_least("the overlap", self.overlap, Self::LEAST_OVERLAP)?;
         at_least("the lead", self.lead, Self::LEAST_LEAD)?;
@@ -89,22 +90,24 @@ impl EpochSettings {
             self.certificate,
             Self::LEAST_CERTIFICATE,
         )?;
-        at_most(
-            "the overlap",
+        // Else the lease would end while the epoch is still to be received.
+        at_least(
+            "the offline tolerance",
+            self.offline_tolerance,
             self.overlap,
-            "half an epoch",
-            self.epoch.divided_by(2),
         )?;
-        at_most("the lead", self.lead, "one epoch", self.epoch)?;
+        at_most("the overlap", self.overlap, "half an epoch", half_epoch)?;
+        at_most("the lead", self.lead, "one epoch", self.epoch)
+    }
+
+    /// Whether the settings work together and lie within `ceilings`.
+    pub fn check(&self, ceilings: &EpochCeilings) -> Result<(), SettingsError> {
+        self.check_floors()?;
+        let lease = "the lease (epoch and offline tolerance)";
         at_most("the epoch", self.epoch, CEILING, ceilings.epoch)?;
         at_most("the overlap", self.overlap, CEILING, ceilings.overlap)?;
         at_most("the lead", self.lead, CEILING, ceilings.lead)?;
-        at_most(
-            "the lease (epoch and offline tolerance)",
-            self.lease(),
-            CEILING,
-            ceilings.lease,
-        )?;
+        at_most(lease, self.lease(), CEILING, ceilings.lease)?;
         at_most(
             "the certificate validity",
             self.certificate,
@@ -176,8 +179,14 @@ pub struct EpochCeilings {
 }
 
 impl EpochCeilings {
-    /// Whether a grant's times keep within the ceilings. Part of its verification.
-    pub(crate) fn check_grant(&self, grant: &EpochGrant) -> Result<(), SettingsError> {
+    /// Whether a grant that is held at `now` keeps within the ceilings (THREATS B8); a deeper prefetch would
+    /// lengthen the bound as well.
+    pub(crate) fn check_grant(
+        &self,
+        grant: &EpochGrant,
+        now: UnixTime,
+    ) -> Result<(), SettingsError> {
+        let ahead = "the time until the grant's epoch begins";
         at_most(
             "the grant's epoch",
             grant.ends.since(grant.starts),
@@ -189,7 +198,8 @@ impl EpochCeilings {
             grant.lease_until.since(grant.starts),
             CEILING,
             self.lease,
-        )
+        )?;
+        at_most(ahead, grant.starts.since(now), CEILING, self.lead)
     }
 
     /// Whether a certificate's validity keeps within the ceilings. Part of its verification.
@@ -200,16 +210,6 @@ impl EpochCeilings {
             validity,
             CEILING,
             self.certificate,
-        )
-    }
-
-    /// Whether a grant may be held as early as `now`: a deeper prefetch would lengthen the bound.
-    pub fn admit_early(&self, grant: &EpochGrant, now: UnixTime) -> Result<(), SettingsError> {
-        at_most(
-            "the time until the grant's epoch begins",
-            grant.starts.since(now),
-            CEILING,
-            self.lead,
         )
     }
 }
@@ -295,7 +295,7 @@ mod tests {
             epoch: EpochSettings::LEAST_EPOCH,
             overlap: EpochSettings::LEAST_OVERLAP,
             lead: EpochSettings::default_lead(EpochSettings::LEAST_EPOCH),
-            offline_tolerance: Span::default(),
+            offline_tolerance: EpochSettings::LEAST_OVERLAP,
             certificate: EpochSettings::LEAST_CERTIFICATE,
         };
         assert_eq!(least.check(&EpochCeilings::default()), Ok(()));
@@ -316,6 +316,7 @@ mod tests {
         assert!(refused(|s| s.lead = Span::from_millis(99)));
         assert!(refused(|s| s.lead = Span::from_minutes(16)));
         assert!(refused(|s| s.offline_tolerance = Span::from_hours(48)));
+        assert!(refused(|s| s.offline_tolerance = s.overlap.divided_by(2)));
         assert!(refused(|s| s.certificate = Span::from_millis(9999)));
         assert!(refused(|s| s.certificate = Span::from_hours(169)));
     }

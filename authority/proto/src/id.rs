@@ -194,7 +194,7 @@ macro_rules! counter {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[serde(try_from = "u64", into = "u64")]
         pub struct $name(u64);
 
         impl $name {
@@ -217,6 +217,20 @@ macro_rules! counter {
             }
         }
 
+        impl TryFrom<u64> for $name {
+            type Error = NotExact;
+
+            fn try_from(value: u64) -> Result<Self, NotExact> {
+                Self::new(value).ok_or(NotExact)
+            }
+        }
+
+        impl From<$name> for u64 {
+            fn from(counter: $name) -> Self {
+                counter.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
@@ -224,6 +238,11 @@ macro_rules! counter {
         }
     };
 }
+
+/// A count that not every JSON reader would keep exact.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a count beyond 2^53 - 1")]
+pub struct NotExact;
 
 counter! {
     /// How many times the root has signed a new genesis; the first is 1.
@@ -241,6 +260,20 @@ counter! {
     /// The number of an epoch.
     EpochNumber
 }
+
+/// Counters that are also a document's place among its kind.
+macro_rules! place {
+    ($($name:ident),*) => {
+        $(impl $name {
+            /// The place that it gives.
+            pub const fn sequence(self) -> Sequence {
+                Sequence(self.0)
+            }
+        })*
+    };
+}
+
+place!(Revision, Serial, EpochNumber);
 
 #[cfg(test)]
 mod tests {

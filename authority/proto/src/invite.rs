@@ -1,8 +1,10 @@
 //! Invites: one string that holds all a newcomer needs, so that joining trusts nothing on first use.
 //!
 //! ```text
-//! tidegate-invite-1- base64url( pins │ pins × 32 │ genesis hash 32 │ token 16 │ URL │ checksum 4 )
+//! tidegate-invite-1- base64url( trust │ pins × 32 │ genesis hash 32 │ token 16 │ URL │ checksum 4 )
 //! ```
+//!
+//! `trust` is the number of TLS pins, or 255 for the system's roots.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +25,7 @@ use crate::net::{Origin, TlsPin, TlsTrust};
 
 const PREFIX: &str = "tidegate-invite-1-";
 const CHECKSUM: usize = 4;
+const SYSTEM_ROOTS: u8 = 255;
 /// Longer than any invite with two pins and the longest URL.
 const LONGEST: usize = 640;
 
@@ -61,7 +64,10 @@ impl InviteToken {
 
     /// What the authority keeps of it.
     pub fn hash(&self) -> Digest {
-        Digest::of(&[domain::INVITE_TOKEN.as_bytes(), &[0], &*self.0].concat())
+        let hash = Sha256::new()
+            .chain_update(domain::INVITE_TOKEN)
+            .chain_update([0]);
+        Digest::from_bytes(hash.chain_update(*self.0).finalize().into())
     }
 }
 
@@ -81,7 +87,7 @@ impl fmt::Debug for InviteToken {
 
 impl Serialize for InviteToken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&base64_encode(&*self.0))
+        serializer.serialize_str(&Zeroizing::new(base64_encode(&*self.0)))
     }
 }
 
@@ -111,13 +117,14 @@ impl Invite {
     /// The invite as one word. Whoever reads it can join: show it only to whom it is for.
     pub fn expose(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST));
-        let pins: &[TlsPin] = match &self.tls {
-            TlsTrust::Pins(pins) => pins,
-            TlsTrust::SystemRoots => &[],
-        };
-        bytes.push(pins.len() as u8); // at most two
-        pins.iter()
-            .for_each(|pin| bytes.extend_from_slice(pin.as_bytes()));
+        match &self.tls {
+            TlsTrust::Pins(pins) => {
+                bytes.push(pins.len() as u8); // at most two
+                pins.iter()
+                    .for_each(|pin| bytes.extend_from_slice(pin.as_bytes()));
+            }
+            TlsTrust::SystemRoots => bytes.push(SYSTEM_ROOTS),
+        }
         bytes.extend_from_slice(self.genesis.as_bytes());
         bytes.extend_from_slice(self.token.expose());
         bytes.extend_from_slice(self.url.as_str().as_bytes());
@@ -155,28 +162,33 @@ impl FromStr for Invite {
 }
 
 fn read_body(body: &[u8]) -> Option<Invite> {
-    let (&count, mut rest) = body.split_first()?;
+    let (&trust, rest) = body.split_first()?;
+    let (tls, rest) = match trust {
+        SYSTEM_ROOTS => (TlsTrust::SystemRoots, rest),
+        count => read_pins(count, rest)?,
+    };
+    let (genesis, rest) = rest.split_first_chunk::<32>()?;
+    let (token, url) = rest.split_first_chunk::<16>()?;
+    Some(Invite {
+        url: std::str::from_utf8(url).ok()?.parse().ok()?,
+        tls,
+        genesis: Digest::from_bytes(*genesis),
+        token: InviteToken::from_bytes(*token),
+    })
+}
+
+/// As many pins, in rising order, and what follows them.
+fn read_pins(count: u8, mut rest: &[u8]) -> Option<(TlsTrust, &[u8])> {
     let mut pins = Vec::new();
     for _ in 0..count.min(3) {
         let (pin, after) = rest.split_first_chunk::<{ TlsPin::LENGTH }>()?;
         pins.push(TlsPin::from_bytes(*pin));
         rest = after;
     }
-    let (genesis, rest) = rest.split_first_chunk::<32>()?;
-    let (token, url) = rest.split_first_chunk::<16>()?;
-    let sorted = pins.is_sorted_by(|a, b| a < b);
-    let tls = if pins.is_empty() {
-        TlsTrust::SystemRoots
-    } else {
-        TlsTrust::Pins(BoundedSet::new(pins).ok()?)
-    };
-    let url = std::str::from_utf8(url).ok()?.parse().ok()?;
-    sorted.then_some(Invite {
-        url,
-        tls,
-        genesis: Digest::from_bytes(*genesis),
-        token: InviteToken::from_bytes(*token),
-    })
+    if count > 2 || !pins.is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    Some((TlsTrust::Pins(BoundedSet::new(pins).ok()?), rest))
 }
 
 /// Finds typing errors, not attackers.
@@ -248,10 +260,19 @@ mod tests {
     #[test]
     fn neither_token_nor_invite_prints_its_secret() {
         let invite = invite(&[1]);
-        let shown = format!("{invite:?}");
-        assert!(
-            !shown.contains(&*invite.expose())
-                && !shown.contains('7'.to_string().repeat(4).as_str())
-        );
+        assert_eq!(format!("{:?}", invite.token), "InviteToken");
+        let shown = format!("Invite({}, genesis {})", invite.url, invite.genesis);
+        assert_eq!(format!("{invite:?}"), shown);
+    }
+
+    #[test]
+    fn no_pin_is_not_any_certificate() {
+        let nobody = Invite {
+            tls: TlsTrust::Pins(BoundedSet::default()),
+            ..invite(&[])
+        };
+        let read: Invite = nobody.expose().parse().unwrap();
+        assert_eq!(read.tls, nobody.tls);
+        assert_ne!(read.tls, TlsTrust::SystemRoots);
     }
 }

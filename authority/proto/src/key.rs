@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::MontgomeryPoint;
 use ed25519_dalek::{Signer as _, VerifyingKey};
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, Serializable};
@@ -48,7 +49,7 @@ fn is_reduced(number: &[u8; 32]) -> bool {
     number.iter().rev().lt(FIELD_PRIME.iter().rev())
 }
 
-/// An Ed25519 public key: canonical, and of the prime order's strength.
+/// An Ed25519 public key: canonical, and not of small order.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -71,6 +72,12 @@ impl PublicKey {
     /// The key's 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    /// Whether this is the only key that its secret can answer for: a point of the prime order. Looked at when a key is
+    /// first enrolled, so that a ban on it cannot be evaded with a twin.
+    pub fn is_of_prime_order(&self) -> bool {
+        self.0.to_edwards().is_torsion_free()
     }
 
     /// Whether `signature` over `message` is this key's. Strict: one message, one key, one signature.
@@ -144,8 +151,7 @@ impl SigningKey {
     }
 }
 
-/// A WireGuard public key: canonical and not of low order, so that a ban on it cannot be evaded and a secret
-/// shared with it is one.
+/// A WireGuard public key: canonical and not of low order, so that a secret shared with it is one.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct WgPublicKey([u8; 32]);
 
@@ -187,6 +193,15 @@ impl WgPublicKey {
         } else {
             Ok(Self(bytes))
         }
+    }
+}
+
+impl WgPublicKey {
+    /// Whether this is the only key that its secret can answer for: a point of the prime order. Seven others share
+    /// every secret with it. Looked at when a key is first enrolled, so that a ban on it cannot be evaded.
+    pub fn is_of_prime_order(&self) -> bool {
+        let point = MontgomeryPoint(self.0).to_edwards(0);
+        point.is_some_and(|point| point.is_torsion_free())
     }
 }
 
@@ -385,6 +400,33 @@ mod tests {
             PublicKey::from_bytes([2; 32]).err(),
             Some(KeyError::Invalid)
         );
+    }
+
+    #[test]
+    fn the_twins_of_a_key_share_its_secrets_and_are_told_from_it() {
+        use curve25519_dalek::constants::EIGHT_TORSION;
+        let (own, peer) = (
+            WgSecretKey::from_bytes([1; 32]),
+            WgSecretKey::from_bytes([2; 32]),
+        );
+        let key = own.public_key();
+        assert!(key.is_of_prime_order());
+        let point = MontgomeryPoint(key.0).to_edwards(0).unwrap();
+        for torsion in &EIGHT_TORSION[1..] {
+            let twin =
+                WgPublicKey::from_bytes((point + torsion).to_montgomery().to_bytes()).unwrap();
+            assert_eq!(
+                *peer.shared_secret(&twin).unwrap(),
+                *peer.shared_secret(&key).unwrap()
+            );
+            assert!(twin != key && !twin.is_of_prime_order());
+        }
+        let signing = SigningKey::from_seed(&[1; 32]).public_key();
+        assert!(signing.is_of_prime_order());
+        let twin = (signing.0.to_edwards() + EIGHT_TORSION[1])
+            .compress()
+            .to_bytes();
+        assert!(!PublicKey::from_bytes(twin).unwrap().is_of_prime_order());
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::document::{Author, Certificate, Document, Genesis};
+use crate::document::{Action, Author, Certificate, Document, Genesis};
 use crate::envelope::Signature;
 use crate::id::{KeyId, NetworkId, OperatorId, Revision};
 use crate::key::PublicKey;
+use crate::policy::{OperatorRole, Policy};
 use crate::time::UnixTime;
 use crate::verify::{Verified, VerifyError};
 
@@ -93,8 +94,9 @@ impl KeySet {
 
 /// The key sets of one genesis revision, each of which must be satisfied.
 #[derive(Clone, Debug)]
-struct Quorum {
-    revision: Revision,
+pub(crate) struct Quorum {
+    /// The first and the last revision in which these keys sign.
+    revisions: (Revision, Revision),
     sets: Vec<KeySet>,
     until: Option<UnixTime>,
 }
@@ -102,6 +104,10 @@ struct Quorum {
 impl Quorum {
     fn key(&self, id: KeyId) -> Option<&PublicKey> {
         self.sets.iter().find_map(|set| set.key(id))
+    }
+
+    fn signs_under(&self, revision: Revision) -> bool {
+        self.revisions.0 <= revision && revision <= self.revisions.1
     }
 
     fn knows_all(&self, signatures: &[Signature]) -> bool {
@@ -141,13 +147,14 @@ pub struct Keyring<S: Signer> {
     quorums: Vec<Quorum>,
     genesis: Option<Arc<Genesis>>,
     author: Option<Author>,
+    role: Option<OperatorRole>,
     signer: PhantomData<S>,
 }
 
 impl<S: Signer> Keyring<S> {
-    fn new(network: NetworkId, revision: Revision, set: KeySet) -> Self {
+    fn new(network: NetworkId, revisions: (Revision, Revision), set: KeySet) -> Self {
         let quorums = vec![Quorum {
-            revision,
+            revisions,
             sets: vec![set],
             until: None,
         }];
@@ -156,6 +163,7 @@ impl<S: Signer> Keyring<S> {
             quorums,
             genesis: None,
             author: None,
+            role: None,
             signer: PhantomData,
         }
     }
@@ -166,32 +174,37 @@ impl<S: Signer> Keyring<S> {
     }
 
     /// Checks that every signature is good, that they are of distinct keys of one revision, and that they are
-    /// enough. Returns that revision.
+    /// enough. Gives the revisions under which these signatures count.
     pub(crate) fn check(
         &self,
         message: &[u8],
         signatures: &[Signature],
         now: UnixTime,
-    ) -> Result<Revision, VerifyError> {
+    ) -> Result<Vec<&Quorum>, VerifyError> {
         refuse_repeated_keys(signatures)?;
-        let mut refusal = None;
+        let (mut satisfied, mut refusal) = (Vec::new(), None);
         for quorum in self
             .quorums
             .iter()
             .filter(|quorum| quorum.knows_all(signatures))
         {
             match quorum.check(message, signatures, now) {
-                Ok(()) => return Ok(quorum.revision),
+                Ok(()) => satisfied.push(quorum),
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }
-        Err(refusal.unwrap_or_else(|| self.stranger_among(signatures)))
+        if satisfied.is_empty() {
+            return Err(refusal.unwrap_or_else(|| self.stranger_among(signatures)));
+        }
+        Ok(satisfied)
     }
 
-    /// Checks that a document belongs here: network, author, and the genesis it is signed under.
+    /// Checks that a document belongs here: revision, network, author, the author's role, and the genesis.
     pub(crate) fn check_document<T: Document<Signer = S>>(
         &self,
         document: &T,
+        satisfied: &[&Quorum],
+        now: UnixTime,
     ) -> Result<(), VerifyError> {
         if document.network() != self.network {
             return Err(VerifyError::ForeignNetwork {
@@ -202,9 +215,17 @@ impl<S: Signer> Keyring<S> {
         if document.author() != self.author {
             return Err(VerifyError::ForeignAuthor);
         }
+        let counts = |revision| satisfied.iter().any(|quorum| quorum.signs_under(revision));
+        if let Some(revision) = document.revision().filter(|revision| !counts(*revision)) {
+            return Err(VerifyError::OtherRevision(revision));
+        }
+        let forbidden = |action: &Action| !self.role.is_some_and(|role| role.may(*action));
+        if let Some(action) = document.action().filter(forbidden) {
+            return Err(VerifyError::Role(action));
+        }
         let genesis = self.genesis.as_deref();
         genesis
-            .map_or(Ok(()), |genesis| document.check_within(genesis))
+            .map_or(Ok(()), |genesis| document.check_within(genesis, now))
             .map_err(VerifyError::Rule)
     }
 
@@ -219,63 +240,69 @@ impl<S: Signer> Keyring<S> {
 }
 
 impl Keyring<Root> {
-    /// The keyring of a network's root. That `genesis` is the right one is for [`crate::TrustChain`] to say.
-    pub fn of_root(genesis: &Genesis) -> Self {
-        Self::new(
-            genesis.network,
-            genesis.revision,
-            KeySet::single(genesis.root),
-        )
+    /// The keyring of the root that `genesis` names. Whether that is the right one is for [`crate::TrustChain`].
+    pub(crate) fn of_root(genesis: &Genesis) -> Self {
+        let any = (Revision::default(), Revision::MAX);
+        Self::new(genesis.network, any, KeySet::single(genesis.root))
     }
 }
 
 impl Keyring<Authority> {
     /// The keyring of the authority that `genesis` names.
     pub(crate) fn of_authority(genesis: Arc<Genesis>, keys: KeySet) -> Self {
-        let keyring = Self::new(genesis.network, genesis.revision, keys);
+        let revisions = (genesis.authority.since, genesis.revision);
+        let keyring = Self::new(genesis.network, revisions, keys);
         Self {
             genesis: Some(genesis),
             ..keyring
         }
     }
 
-    /// Adds the keys of the revision before, which count until `until`.
+    /// Adds the keys of the revisions before, which count until `until`.
     pub(crate) fn with_previous(
         mut self,
-        revision: Revision,
+        revisions: (Revision, Revision),
         keys: KeySet,
         until: UnixTime,
     ) -> Self {
         self.quorums.push(Quorum {
-            revision,
+            revisions,
             sets: vec![keys],
             until: Some(until),
         });
         self
     }
 
-    /// The keyring under which an operator's command counts: the operator's key and these authority keys.
-    pub fn with_operator(&self, operator: PublicKey) -> Keyring<OperatorAndAuthority> {
+    /// The keyring under which a command of this operator counts: the operator's key, as the policy has it, and these
+    /// authority keys. `None` if the policy knows no such operator.
+    pub fn with_operator(
+        &self,
+        policy: &Verified<Policy>,
+        operator: OperatorId,
+    ) -> Option<Keyring<OperatorAndAuthority>> {
+        let named = policy.operator(operator)?;
         let quorums = self.quorums.iter().cloned().map(|mut quorum| {
-            quorum.sets.push(KeySet::single(operator));
+            quorum.sets.push(KeySet::single(named.key));
             quorum
         });
-        Keyring {
+        Some(Keyring {
             network: self.network,
             quorums: quorums.collect(),
             genesis: self.genesis.clone(),
-            author: Some(Author::Operator(OperatorId::of(&operator))),
+            author: Some(Author::Operator(operator)),
+            role: Some(named.role),
             signer: PhantomData,
-        }
+        })
     }
 }
 
 impl Keyring<Node> {
     /// The keyring of a node's own documents, out of its verified certificate.
     pub fn of_node(certificate: &Verified<Certificate>) -> Self {
+        let any = (Revision::default(), Revision::MAX);
         let keyring = Self::new(
             certificate.network,
-            certificate.revision(),
+            any,
             KeySet::single(certificate.identity),
         );
         Self {
@@ -292,6 +319,7 @@ impl<S: Signer> Clone for Keyring<S> {
             quorums: self.quorums.clone(),
             genesis: self.genesis.clone(),
             author: self.author,
+            role: self.role,
             signer: PhantomData,
         }
     }

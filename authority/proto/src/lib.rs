@@ -67,8 +67,8 @@ pub use domain::DOMAINS;
 pub use envelope::{Envelope, EnvelopeError, SignError, Signature, Signed};
 pub use epochs::{EpochCeilings, EpochSettings, EpochWindow, SettingsError};
 pub use id::{
-    Digest, EpochNumber, GenesisHash, IdError, KeyId, NetworkId, NodeId, OperatorId, Revision,
-    Sequence, Serial,
+    Digest, EpochNumber, GenesisHash, IdError, KeyId, NetworkId, NodeId, NotExact, OperatorId,
+    Revision, Sequence, Serial,
 };
 pub use invite::{Invite, InviteError, InviteToken};
 pub use key::{
@@ -80,8 +80,8 @@ pub use name::{
     GroupName, Label, NameError, NetworkName, NodeName, OperatorName, Reason, Role, Tag,
 };
 pub use net::{Endpoint, Ipv4Range, Ipv6Range, NetError, Origin, Prefix, TlsPin, TlsTrust};
-pub use order::{Accepted, Latest, Order};
-pub use possession::{Answer, Challenge, NodeKeys, PossessionError};
+pub use order::{Accepted, Latest, ListPlace, Order};
+pub use possession::{Answer, Challenge, NodeKeys, Place, PossessionError};
 pub use request::{Nonce, RequestError, RequestParts, RequestSignature};
 pub use schedule::{EpochSecret, GrantKey, PairwiseKey, ScheduleError};
 pub use sealing::{SealContext, SealError, SealedKey};

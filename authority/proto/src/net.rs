@@ -1,11 +1,12 @@
 //! Addresses, prefixes and where an authority is found.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::bounded::BoundedSet;
 use crate::bytes::{BytesError, base64_array, base64_bytes, text_serde};
@@ -19,6 +20,9 @@ pub enum NetError {
         "'{0}' is no network prefix; write it like 10.1.2.0/24 or fd00::/48, with no bit set behind its length"
     )]
     Prefix(String),
+    /// Not an IPv6 address, or a second text of one.
+    #[error("'{0}' is no IPv6 address in its shortest form")]
+    Ipv6(String),
     /// A prefix that cannot be an overlay range.
     #[error("'{0}' cannot be the overlay's {1}")]
     Range(String, &'static str),
@@ -57,9 +61,19 @@ impl Prefix {
         self.0.prefix_len()
     }
 
+    /// Whether its addresses are IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.address().is_ipv4()
+    }
+
     /// Whether `address` lies within.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
+    }
+
+    /// Whether all of `other` lies within.
+    pub fn contains_prefix(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
     }
 
     /// The part that two prefixes share: the longer one, or nothing.
@@ -103,6 +117,17 @@ text_serde!(Prefix);
 /// IPv4 in IPv6 clothes would let one address have two prefixes.
 fn is_mapped(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
+}
+
+/// Reads an IPv6 address in the one text that it is written as.
+pub(crate) fn canonical_ipv6<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Ipv6Addr, D::Error> {
+    let text = <Cow<'de, str>>::deserialize(deserializer)?;
+    let address: Option<Ipv6Addr> = text.parse().ok();
+    address
+        .filter(|address| address.to_string() == *text)
+        .ok_or_else(|| de::Error::custom(NetError::Ipv6(excerpt(&text))))
 }
 
 /// The overlay's IPv4 addresses: a private or shared (RFC 6598) prefix of 8 to 29 bits.
@@ -320,8 +345,8 @@ fn is_host(text: &str) -> bool {
             .parse::<Ipv6Addr>()
             .is_ok_and(|a| a.to_string() == v6 && !is_mapped(a.into()));
     }
-    if text.ends_with(|c: char| c.is_ascii_digit()) {
-        return text.parse::<Ipv4Addr>().is_ok(); // a top-level domain is no number
+    if ends_in_number(text) {
+        return text.parse::<Ipv4Addr>().is_ok();
     }
     let label = |l: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -331,6 +356,15 @@ fn is_host(text: &str) -> bool {
             && l.chars().all(|c| plain(c) || c == '-')
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// Whether the last label is a number, decimal or hexadecimal, so that a URL's reader takes the host for IPv4.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    hexadecimal || (!last.is_empty() && last.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// SHA-256 of a TLS certificate's SubjectPublicKeyInfo.
@@ -475,6 +509,25 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_address_in_a_document_has_one_text() {
+        #[derive(Debug, Deserialize, Eq, PartialEq)]
+        struct Holder(#[serde(deserialize_with = "canonical_ipv6")] Ipv6Addr);
+        let read = |text: &str| {
+            crate::strict::read::<Holder>(format!("\"{text}\"").as_bytes(), 100).is_ok()
+        };
+        assert!(read("fd01:203:405::3:7") && read("::1"));
+        for other in [
+            "FD01:203:405::3:7",
+            "fd01:203:405:0::3:7",
+            "fd01:0203:405::3:7",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!read(other), "{other}");
+        }
+    }
+
+    #[test]
     fn an_origin_has_one_text_and_no_path() {
         for good in [
             "https://a.example",
@@ -482,6 +535,9 @@ mod tests {
             "https://127.0.0.1:7443",
             "https://[::1]:7443",
             "https://localhost",
+            "https://authority1:7443",
+            "https://0xyz.example",
+            "https://1.2.3.example",
         ] {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
@@ -495,6 +551,10 @@ mod tests {
             "https://u@a.example",
             "https://a..example",
             "https://1.2.3",
+            "https://a.1",
+            "https://0x7f",
+            "https://127.0x1",
+            "https://0x",
             "https://[::1",
             "https://",
             "https://a.example?x",

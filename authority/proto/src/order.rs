@@ -2,19 +2,51 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::document::Ordered;
 use crate::id::{Digest, Revision, Sequence};
 use crate::verify::{Verified, VerifyError};
 
 /// A document's place: genesis revision first, so that a stolen key cannot outrun its succession.
+///
+/// All of it stands in the signed bytes. What a document's place is does not depend on who looks at it, and when.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Order {
-    /// The genesis revision whose keys signed.
+    /// The genesis revision that it was signed under; zero for what root and nodes sign.
     pub revision: Revision,
     /// The place among the documents of that revision.
     pub sequence: Sequence,
     /// Of two grants for one epoch, the place of its secret; zero for every other kind.
     pub redraw: u32,
+}
+
+impl Order {
+    /// The place of what the authority signed under a revision.
+    pub const fn under(revision: Revision, sequence: Sequence) -> Self {
+        Self {
+            revision,
+            sequence,
+            redraw: 0,
+        }
+    }
+
+    /// The place of what its author alone counts.
+    pub fn alone(sequence: Sequence) -> Self {
+        Self {
+            sequence,
+            ..Self::default()
+        }
+    }
+}
+
+/// The place of a revocation list, as other documents name it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct ListPlace {
+    /// The genesis revision that the list was signed under.
+    pub revision: Revision,
+    /// Its place among the lists of that revision.
+    pub sequence: Sequence,
 }
 
 impl fmt::Display for Order {

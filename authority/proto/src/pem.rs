@@ -7,7 +7,8 @@ use std::fmt;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::{Decode, Encode, SecretDocument};
-use pkcs8::pkcs5::pbes2;
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::{self, Kdf};
 use pkcs8::spki::der::asn1::BitStringRef;
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef};
@@ -25,6 +26,12 @@ const PUBLIC_KEY: &str = "PUBLIC KEY";
 
 /// Longer than any key file.
 const LONGEST: usize = 8 * 1024;
+
+/// Most rounds of PBKDF2 that a key file may ask for; OpenSSL writes 2,048, this module 600,000.
+const MOST_ROUNDS: u32 = 10_000_000;
+
+/// Most blocks of 128 bytes that scrypt may fill, 256 MiB; OpenSSL fills 131,072.
+const MOST_SCRYPT_BLOCKS: u64 = 1 << 21;
 
 /// Why a text is not the key it should be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -51,6 +58,11 @@ pub enum PemError {
     /// An encrypted key, and another passphrase.
     #[error("the passphrase does not open the key")]
     WrongPassphrase,
+    /// An encrypted key whose opening would exhaust the machine, or whose parameters make no sense.
+    #[error(
+        "opening the key takes more work than is ever needed; encrypt it again with 'openssl pkcs8 -topk8'"
+    )]
+    TooMuchWork,
     /// A key that must not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -182,6 +194,7 @@ fn open(text: &str, passphrase: Option<&Passphrase>) -> Result<SecretDocument, P
         (ENCRYPTED_PRIVATE_KEY, Some(passphrase)) => {
             let info = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes())
                 .map_err(|_| PemError::Malformed)?;
+            check_work(&info.encryption_algorithm)?;
             info.decrypt(&*passphrase.0)
                 .map_err(|_| PemError::WrongPassphrase)
         }
@@ -189,6 +202,27 @@ fn open(text: &str, passphrase: Option<&Passphrase>) -> Result<SecretDocument, P
             want: PRIVATE_KEY,
             got: label,
         }),
+    }
+}
+
+/// Refuses what would take minutes or all memory to find out whether a passphrase is right.
+fn check_work(scheme: &EncryptionScheme) -> Result<(), PemError> {
+    let bearable = match scheme.pbes2().map(|parameters| &parameters.kdf) {
+        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= MOST_ROUNDS,
+        Some(Kdf::Scrypt(scrypt)) => {
+            let (r, p) = (scrypt.block_size.into(), scrypt.parallelization.into());
+            let blocks = scrypt
+                .cost_parameter
+                .checked_mul(r)
+                .and_then(|n| n.checked_mul(p));
+            blocks.is_some_and(|blocks| (1..=MOST_SCRYPT_BLOCKS).contains(&blocks))
+        }
+        _ => return Err(PemError::Malformed),
+    };
+    if bearable {
+        Ok(())
+    } else {
+        Err(PemError::TooMuchWork)
     }
 }
 
@@ -289,6 +323,51 @@ mod tests {
             Some(PemError::Malformed)
         );
         assert_eq!(wg_key_from_pem(&wg).unwrap().expose(), &[1; 32]);
+    }
+
+    fn scheme(kdf: impl Into<Kdf>) -> EncryptionScheme {
+        let encryption = pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] };
+        pbes2::Parameters {
+            kdf: kdf.into(),
+            encryption,
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_key_file_cannot_exhaust_the_machine() {
+        let scrypt = |(cost_parameter, block_size, parallelization)| {
+            check_work(&scheme(pbes2::ScryptParams {
+                salt: [7; 8].as_slice().try_into().unwrap(),
+                cost_parameter,
+                block_size,
+                parallelization,
+                key_length: None,
+            }))
+        };
+        for bearable in [(1 << 14, 8, 1), (1 << 18, 8, 1)] {
+            assert_eq!(scrypt(bearable), Ok(()), "{bearable:?}");
+        }
+        for senseless in [
+            (0, 8, 1),
+            (1 << 14, 0, 1),
+            (1 << 14, 8, 0),
+            (1 << 19, 8, 1),
+            (1 << 63, 8, 1),
+        ] {
+            assert_eq!(
+                scrypt(senseless),
+                Err(PemError::TooMuchWork),
+                "{senseless:?}"
+            );
+        }
+        let pbkdf2 = |rounds| {
+            check_work(&scheme(
+                pbes2::Pbkdf2Params::hmac_sha256(rounds, &[7; 16]).unwrap(),
+            ))
+        };
+        assert_eq!(pbkdf2(MOST_ROUNDS), Ok(()));
+        assert_eq!(pbkdf2(MOST_ROUNDS + 1), Err(PemError::TooMuchWork));
     }
 
     #[test]

@@ -6,6 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::NotExact;
+
+use crate::bytes::printable;
+
 /// The largest integer that every JSON reader keeps exact; times, sequences and serials stay at or below it.
 pub(crate) const MAX_INTEGER: u64 = (1 << 53) - 1;
 
@@ -23,7 +27,7 @@ pub enum TimeError {
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct UnixTime(u64);
 
 impl UnixTime {
@@ -49,6 +53,27 @@ impl UnixTime {
         Span(self.0.saturating_sub(earlier.0))
     }
 }
+
+/// Implements what serde needs to refuse what a JSON reader may not keep exact.
+macro_rules! exact_millis {
+    ($($name:ident),*) => {
+        $(impl TryFrom<u64> for $name {
+            type Error = NotExact;
+
+            fn try_from(millis: u64) -> Result<Self, NotExact> {
+                if millis > MAX_INTEGER { Err(NotExact) } else { Ok(Self(millis)) }
+            }
+        }
+
+        impl From<$name> for u64 {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        })*
+    };
+}
+
+exact_millis!(UnixTime, Span);
 
 impl Add<Span> for UnixTime {
     type Output = Self;
@@ -105,7 +130,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Span(u64);
 
 impl Span {
@@ -173,7 +198,7 @@ impl FromStr for Span {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let refused = || TimeError::Span(text.chars().take(32).collect());
+        let refused = || TimeError::Span(printable(text, 32));
         let digits = text
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len());

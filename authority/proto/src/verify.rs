@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::document::{Document, DocumentError, Ordered};
+use crate::document::{Action, Document, DocumentError};
 use crate::envelope::Signed;
 use crate::id::{Digest, KeyId, NetworkId, Revision};
 use crate::keyring::Keyring;
@@ -21,6 +21,12 @@ pub enum VerifyError {
     /// One key's signature more than once.
     #[error("signed twice by {0}; each key counts once")]
     RepeatedSigner(KeyId),
+    /// Signed by keys that do not sign under the revision it names.
+    #[error("says it was signed under genesis revision {0}, whose keys these are not")]
+    OtherRevision(Revision),
+    /// An operator whose role does not reach.
+    #[error("its operator's role does not allow to have nodes {0}")]
+    Role(Action),
     /// Keys of two genesis revisions together.
     #[error("signed by keys of different genesis revisions, which never count together")]
     MixedRevisions,
@@ -81,7 +87,6 @@ pub struct Verified<T> {
     document: T,
     signed: Signed<T>,
     digest: Digest,
-    revision: Revision,
 }
 
 impl<T: Document> Signed<T> {
@@ -103,14 +108,13 @@ impl<T: Document> Signed<T> {
         now: UnixTime,
     ) -> Result<Verified<T>, VerifyError> {
         let message = self.envelope().signed_bytes();
-        let revision = keyring.check(&message, self.envelope().signatures(), now)?;
+        let satisfied = keyring.check(&message, self.envelope().signatures(), now)?;
         let document = self.read()?;
-        keyring.check_document(&document)?;
+        keyring.check_document(&document, &satisfied, now)?;
         Ok(Verified {
             document,
             signed: self.clone(),
             digest: Digest::of(&message),
-            revision,
         })
     }
 
@@ -134,11 +138,6 @@ impl<T: Document> Verified<T> {
         self.digest
     }
 
-    /// The genesis revision whose keys signed.
-    pub fn revision(&self) -> Revision {
-        self.revision
-    }
-
     /// Judges the document again, under the keyring of another genesis revision. What has expired since stays
     /// what it was: expiry is asked for with [`Document::validity`].
     pub fn judge_again(
@@ -147,17 +146,6 @@ impl<T: Document> Verified<T> {
         now: UnixTime,
     ) -> Result<Self, VerifyError> {
         self.signed.verify_untimed(keyring, now)
-    }
-}
-
-impl<T: Ordered> Verified<T> {
-    /// The document's place among its kind.
-    pub fn order(&self) -> Order {
-        Order {
-            revision: self.revision,
-            sequence: self.document.sequence(),
-            redraw: self.document.redraw(),
-        }
     }
 }
 
@@ -175,7 +163,6 @@ impl<T: Clone> Clone for Verified<T> {
             document: self.document.clone(),
             signed: self.signed.clone(),
             digest: self.digest,
-            revision: self.revision,
         }
     }
 }

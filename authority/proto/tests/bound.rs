@@ -1,7 +1,7 @@
 //! The published time to cut-off, against a model of honest nodes that hear, miss and forget things.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use tidegate_proto::bound::{
@@ -26,9 +26,11 @@ enum Event {
     Release(u8),
     /// The list in force reaches a node.
     DeliverList(usize),
-    /// The newest released grant reaches a node.
-    DeliverGrant(usize),
-    /// A node's receipt reaches the authority.
+    /// One of the grants on their way to a node reaches it, the oldest or the newest.
+    DeliverGrant(usize, bool),
+    /// A node applies its list and sends a receipt.
+    SendReceipt(usize),
+    /// The oldest receipt on its way from a node reaches the authority.
     DeliverReceipt(usize),
     /// A node restarts: what is stored stays, what was on its way to it is lost.
     Restart(usize),
@@ -56,7 +58,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => settings().prop_map(Event::Configure),
         4 => any::<u8>().prop_map(Event::Release),
         3 => (0..NODES).prop_map(Event::DeliverList),
-        6 => (0..NODES).prop_map(Event::DeliverGrant),
+        6 => (0..NODES, any::<bool>()).prop_map(|(node, newest)| Event::DeliverGrant(node, newest)),
+        3 => (0..NODES).prop_map(Event::SendReceipt),
         3 => (0..NODES).prop_map(Event::DeliverReceipt),
         1 => (0..NODES).prop_map(Event::Restart),
         2 => Just(Event::Revoke),
@@ -66,10 +69,11 @@ fn event() -> impl Strategy<Value = Event> {
 /// What an honest node holds.
 #[derive(Clone, Debug, Default)]
 struct HonestNode {
-    list: Order,
+    list: ListPlace,
     /// When its data path stops, by the authority's clock.
     stops_at: UnixTime,
-    on_the_way: Option<Release>,
+    on_the_way: VecDeque<Release>,
+    receipts: VecDeque<ListPlace>,
     /// How many of a million milliseconds its boot-time clock loses.
     slow_by_ppm: u64,
 }
@@ -77,7 +81,7 @@ struct HonestNode {
 impl HonestNode {
     fn new(slow_by_ppm: u64) -> Self {
         Self {
-            list: order(1),
+            list: place(1),
             slow_by_ppm,
             ..Self::default()
         }
@@ -86,16 +90,22 @@ impl HonestNode {
     /// A grant takes effect only together with its list, which may travel with it. The lease becomes a
     /// deadline by a time statement as old as is allowed, on a clock that may be slow, and one batch may still
     /// be under way.
-    fn take_grant(&mut self) {
-        if let Some(grant) = self.on_the_way.take_if(|grant| self.list >= grant.list) {
-            let asked_at = grant.released_at - MOST_STATEMENT_AGE;
-            let timed = grant.lease_until.since(asked_at).as_millis();
-            let late = Span::from_millis(timed * self.slow_by_ppm / 1_000_000);
-            self.stops_at = self.stops_at.max(grant.lease_until + late + ONE_BATCH);
-        }
+    fn take_grant(&mut self, newest: bool) {
+        let taken = if newest {
+            self.on_the_way.pop_back()
+        } else {
+            self.on_the_way.pop_front()
+        };
+        let Some(grant) = taken.filter(|grant| self.list >= grant.list) else {
+            return;
+        };
+        let asked_at = grant.released_at - MOST_STATEMENT_AGE;
+        let timed = grant.lease_until.since(asked_at).as_millis();
+        let late = Span::from_millis(timed * self.slow_by_ppm / 1_000_000);
+        self.stops_at = self.stops_at.max(grant.lease_until + late + ONE_BATCH);
     }
 
-    fn talks_to_the_revoked(&self, revoked_by: Order, now: UnixTime) -> bool {
+    fn talks_to_the_revoked(&self, revoked_by: ListPlace, now: UnixTime) -> bool {
         self.list < revoked_by && now < self.stops_at
     }
 }
@@ -103,11 +113,11 @@ impl HonestNode {
 struct Model {
     now: UnixTime,
     settings: EpochSettings,
-    list: Order,
+    list: ListPlace,
     epoch: EpochWindow,
     ledger: Vec<Release>,
     nodes: Vec<HonestNode>,
-    receipts: BTreeMap<NodeId, Order>,
+    receipts: BTreeMap<NodeId, ListPlace>,
     revocation: Option<Revocation>,
     published: Option<PublishedBound>,
 }
@@ -116,10 +126,10 @@ fn node_id(index: usize) -> NodeId {
     NodeId::from_bytes([index as u8; 16])
 }
 
-fn order(sequence: u64) -> Order {
-    Order {
+fn place(sequence: u64) -> ListPlace {
+    ListPlace {
         sequence: Sequence::new(sequence).unwrap(),
-        ..Order::default()
+        ..ListPlace::default()
     }
 }
 
@@ -129,7 +139,7 @@ impl Model {
         Self {
             now,
             settings: EpochSettings::default(),
-            list: order(1),
+            list: place(1),
             epoch: EpochWindow {
                 number: EpochNumber::new(1).unwrap(),
                 starts: now,
@@ -149,11 +159,17 @@ impl Model {
             Event::Configure(settings) => self.settings = settings,
             Event::Release(to) => self.release(to),
             Event::DeliverList(node) => self.nodes[node].list = self.list,
-            Event::DeliverGrant(node) => self.nodes[node].take_grant(),
-            Event::DeliverReceipt(node) => {
-                self.receipts.insert(node_id(node), self.nodes[node].list);
+            Event::DeliverGrant(node, newest) => self.nodes[node].take_grant(newest),
+            Event::SendReceipt(node) => {
+                let list = self.nodes[node].list;
+                self.nodes[node].receipts.push_back(list);
             }
-            Event::Restart(node) => self.nodes[node].on_the_way = None,
+            Event::DeliverReceipt(node) => {
+                if let Some(list) = self.nodes[node].receipts.pop_front() {
+                    self.receipts.insert(node_id(node), list);
+                }
+            }
+            Event::Restart(node) => self.nodes[node].on_the_way.clear(),
             Event::Revoke => self.revoke(),
         }
     }
@@ -179,16 +195,17 @@ impl Model {
                 lease_until: next.lease_until(&self.settings),
             };
             self.ledger.push(release);
-            self.nodes[index].on_the_way = Some(release);
+            self.nodes[index].on_the_way.push_back(release);
         }
     }
 
     fn revoke(&mut self) {
         if self.revocation.is_none() {
-            self.list = order(2);
+            self.list = place(2);
             self.revocation = Some(Revocation {
                 node: node_id(REVOKED),
                 list: self.list,
+                since: self.now,
             });
         }
     }
@@ -196,8 +213,7 @@ impl Model {
     /// Publishes the bound as the API would, and returns it.
     fn publish(&mut self) -> Option<Option<UnixTime>> {
         let revocation = self.revocation?;
-        let ceilings = EpochCeilings::default();
-        let progress = revocation.progress(&self.ledger, &self.receipts, &[], &ceilings);
+        let progress = revocation.progress(&self.ledger, &self.receipts, &[]);
         let next = self.published.map_or_else(
             || PublishedBound::first(&progress),
             |published| published.fallen(&progress),
@@ -260,16 +276,18 @@ fn release(node: usize, list: u64, lease_until: u64) -> Release {
         node: node_id(node),
         epoch: EpochNumber::new(1).unwrap(),
         redraw: 0,
-        list: order(list),
+        list: place(list),
         released_at: UnixTime::from_millis(START),
         lease_until: UnixTime::from_millis(START + lease_until),
     }
 }
 
 fn revocation() -> Revocation {
+    let since = UnixTime::from_millis(START);
     Revocation {
         node: node_id(REVOKED),
-        list: order(5),
+        list: place(5),
+        since,
     }
 }
 
@@ -280,7 +298,7 @@ fn a_prefetched_grant_counts_and_a_later_setting_does_not() {
         release(1, 4, 900_000),
         release(2, 4, 60_000),
     ];
-    let progress = revocation().progress(&ledger, &BTreeMap::new(), &[], &EpochCeilings::default());
+    let progress = revocation().progress(&ledger, &BTreeMap::new(), &[]);
     assert_eq!(progress.bound(), Some(ledger[1].stopped_at()));
     assert_eq!(progress.outstanding.len(), 2);
 }
@@ -288,7 +306,7 @@ fn a_prefetched_grant_counts_and_a_later_setting_does_not() {
 #[test]
 fn the_revoked_nodes_own_grants_and_those_with_the_list_do_not_count() {
     let ledger = [release(REVOKED, 4, 900_000), release(1, 5, 900_000)];
-    let progress = revocation().progress(&ledger, &BTreeMap::new(), &[], &EpochCeilings::default());
+    let progress = revocation().progress(&ledger, &BTreeMap::new(), &[]);
     assert_eq!(progress.bound(), None);
 }
 
@@ -298,9 +316,9 @@ fn only_a_receipt_for_the_list_or_a_later_one_takes_a_node_off() {
     let progress = |receipts: &[(usize, u64)]| {
         let receipts = receipts
             .iter()
-            .map(|&(node, list)| (node_id(node), order(list)))
+            .map(|&(node, list)| (node_id(node), place(list)))
             .collect();
-        revocation().progress(&ledger, &receipts, &[], &EpochCeilings::default())
+        revocation().progress(&ledger, &receipts, &[])
     };
     assert_eq!(progress(&[(1, 4)]).bound(), Some(ledger[0].stopped_at()));
     assert_eq!(progress(&[(1, 5)]).bound(), Some(ledger[1].stopped_at()));
@@ -310,39 +328,66 @@ fn only_a_receipt_for_the_list_or_a_later_one_takes_a_node_off() {
 
 #[test]
 fn a_receipt_of_an_earlier_genesis_revision_confirms_nothing() {
-    let list = Order {
+    let list = ListPlace {
         revision: Revision::new(2).unwrap(),
-        ..order(5)
+        ..place(5)
     };
     let revocation = Revocation {
-        node: node_id(REVOKED),
         list,
+        ..revocation()
     };
-    let receipts = BTreeMap::from([(node_id(1), order(Sequence::MAX.value()))]);
+    let receipts = BTreeMap::from([(node_id(1), place(Sequence::MAX.value()))]);
     let ledger = [release(1, 4, 60_000)];
-    let progress = revocation.progress(&ledger, &receipts, &[], &EpochCeilings::default());
+    let progress = revocation.progress(&ledger, &receipts, &[]);
     assert_eq!(progress.outstanding.len(), 1);
 }
 
 #[test]
 fn a_gap_in_the_ledger_counts_as_the_longest_lease() {
+    let at = UnixTime::from_millis(START);
     let ceilings = EpochCeilings::default();
-    let gap = LedgerGap {
-        until: UnixTime::from_millis(START),
-    };
-    let progress = revocation().progress(&[], &BTreeMap::new(), &[gap], &ceilings);
+    let gap = LedgerGap::new(at, &ceilings);
+    let progress = revocation().progress(&[], &BTreeMap::new(), &[gap]);
     let longest = ceilings.lead + ceilings.lease;
     assert_eq!(
         progress.bound(),
-        Some(gap.until + longest + clock_allowance(longest))
+        Some(at + longest + clock_allowance(longest))
+    );
+    let lowered = EpochCeilings {
+        lease: Span::from_hours(2),
+        ..ceilings
+    };
+    let later = LedgerGap::new(at, &lowered);
+    let progress = revocation().progress(&[], &BTreeMap::new(), &[later, gap]);
+    assert_eq!(
+        progress.bound(),
+        Some(gap.stopped_at()),
+        "what was allowed then, not now"
     );
 }
 
 #[test]
+fn a_lease_that_had_ended_before_binds_nobody() {
+    let ledger = [release(1, 4, 60_000), release(2, 4, 900_000)];
+    let since = ledger[0].stopped_at();
+    let progress = Revocation {
+        since,
+        ..revocation()
+    }
+    .progress(&ledger, &BTreeMap::new(), &[]);
+    assert_eq!(progress.outstanding.len(), 1);
+    let since = UnixTime::from_millis(since.as_millis() - 1);
+    let progress = Revocation {
+        since,
+        ..revocation()
+    }
+    .progress(&ledger, &BTreeMap::new(), &[]);
+    assert_eq!(progress.outstanding.len(), 2);
+}
+
+#[test]
 fn what_was_told_does_not_rise_even_if_the_ledger_does() {
-    let ceilings = EpochCeilings::default();
-    let progress =
-        |ledger: &[Release]| revocation().progress(ledger, &BTreeMap::new(), &[], &ceilings);
+    let progress = |ledger: &[Release]| revocation().progress(ledger, &BTreeMap::new(), &[]);
     let told = PublishedBound::first(&progress(&[release(1, 4, 60_000)]));
     let next = told.fallen(&progress(&[release(1, 4, 900_000)]));
     assert_eq!(next, told);

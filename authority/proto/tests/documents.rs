@@ -216,6 +216,13 @@ fn ambiguous_texts(sound: &Value) -> Vec<String> {
         let float = value.as_u64().map(|n| n as f64).map(Value::from);
         float.map(|float| *value = float).is_some()
     });
+    let controls = at_every_place(sound, &|value| {
+        let marked = value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(|text| format!("{text}\u{7}"));
+        marked.map(|marked| *value = Value::from(marked)).is_some()
+    });
     // serde_json's maps cannot hold a key twice: a marked one is renamed in the text.
     let first_key = |value: &mut Value| {
         let members = value.as_object_mut()?;
@@ -233,6 +240,7 @@ fn ambiguous_texts(sound: &Value) -> Vec<String> {
         .chain(text(arrays))
         .chain(text(nulls))
         .chain(text(floats))
+        .chain(text(controls))
         .chain(duplicates)
         .collect()
 }
@@ -270,7 +278,12 @@ fn envelopes_are_as_strict_as_documents() {
     for text in ambiguous_texts(&sound) {
         let refusal = Envelope::from_json(text.as_bytes());
         assert!(
-            matches!(refusal, Err(EnvelopeError::Json(_))),
+            matches!(
+                refusal,
+                Err(EnvelopeError::Json(_)
+                    | EnvelopeError::Base64(_)
+                    | EnvelopeError::UnknownType(_))
+            ),
             "{text}: {refusal:?}"
         );
     }
@@ -432,6 +445,9 @@ fn the_rules_of_certificates_hold_whoever_signs() {
         broken(&|c| c.ipv6 = outside),
         DocumentError::AddressOutsideRange(outside.into())
     );
+    let around: Prefix = "10.208.0.0/12".parse().unwrap();
+    let covers = broken(&|c| c.routes = fixtures::set([around]));
+    assert_eq!(covers, DocumentError::RouteIntoOverlay(around));
     let into: Prefix = "10.211.8.0/24".parse().unwrap();
     assert_eq!(
         broken(&|c| c.routes = fixtures::set([into])),
@@ -511,6 +527,26 @@ fn the_rules_of_the_other_documents_hold_whoever_signs() {
         matches!(rule, DocumentError::Settings(SettingsError::TooLong { .. })),
         "{rule}"
     );
+    let operators = [policy::Operator {
+        key: network.authority.public_key(),
+        ..network.policy().operators[0].clone()
+    }];
+    let name = operators[0].name.clone();
+    let policy = policy::Policy {
+        operators: fixtures::list(operators),
+        ..network.policy()
+    };
+    let both = DocumentError::OperatorIsAuthority(name);
+    assert_eq!(broken(policy, &authority, &keyring), both);
+    let (got, most) = (Command::LONGEST + Span::from_millis(1), Command::LONGEST);
+    let command = Command {
+        not_before: NOW,
+        not_after: NOW + got,
+        ..network.command()
+    };
+    let keys = [&network.operator, &network.authority];
+    let long = DocumentError::LongCommand { got, most };
+    assert_eq!(broken(command, &keys, &network.command_keyring()), long);
     let command = Command {
         not_after: NOW - Span::from_hours(1),
         ..network.command()
@@ -533,15 +569,25 @@ fn the_rules_of_the_other_documents_hold_whoever_signs() {
 }
 
 #[test]
-fn a_grant_that_comes_deeper_than_the_ceiling_is_not_held() {
+fn a_grant_that_comes_deeper_than_the_ceiling_is_refused() {
     let network = Network::new();
-    let (grant, ceilings) = (network.grant(), EpochCeilings::default());
-    assert_eq!(ceilings.admit_early(&grant, NOW - ceilings.lead), Ok(()));
-    assert!(
-        ceilings
-            .admit_early(&grant, NOW - ceilings.lead - Span::from_millis(1))
-            .is_err()
-    );
+    let lead = network.genesis.ceilings.lead;
+    let verify = |starts: UnixTime| {
+        let ends = starts + Span::from_minutes(15);
+        let grant = EpochGrant {
+            starts,
+            ends,
+            lease_until: ends,
+            ..network.grant()
+        };
+        let signed = Signed::sign(&grant, &[&network.authority]).unwrap();
+        signed.verify(&network.keyring(), NOW).map(|_| ())
+    };
+    assert_eq!(verify(NOW + lead), Ok(()));
+    assert!(matches!(
+        verify(NOW + lead + Span::from_millis(1)),
+        Err(VerifyError::Rule(_))
+    ));
 }
 
 #[test]

@@ -14,6 +14,7 @@ struct Host {
     tags: Vec<Tag>,
     addresses: [Prefix; 2],
     routes: Vec<Prefix>,
+    genesis: Genesis,
 }
 
 impl Host {
@@ -27,6 +28,7 @@ impl Host {
                 prefix(format!("10.211.0.{number}/32")),
                 prefix(format!("fd01::{number}/128")),
             ],
+            genesis: Network::new().genesis,
             routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
         }
     }
@@ -38,6 +40,7 @@ impl Host {
             tags: &self.tags,
             addresses: self.addresses,
             routes: &self.routes,
+            genesis: &self.genesis,
         }
     }
 }
@@ -46,7 +49,7 @@ fn policy(text: &str) -> Policy {
     let network = NetworkId::from_bytes([9; 16]);
     PolicyFile::parse(text)
         .unwrap()
-        .into_policy(network, seq(1), NOW)
+        .into_policy(network, fixtures::FIRST, seq(1), NOW)
 }
 
 fn prefixes(texts: &[&str]) -> Vec<Prefix> {
@@ -153,12 +156,46 @@ fn what_lies_behind_a_router_is_reached_by_its_address_alone() {
     );
 }
 
+#[test]
+fn who_routes_for_everything_is_not_everybody() {
+    let exit = Host::new("exit", 1, &[], &["0.0.0.0/0", "::/0"]);
+    let (alice, db) = (
+        Host::new("alice", 5, &[], &[]),
+        Host::new("db", 2, &["db"], &[]),
+    );
+    let text = "[[rules]]\nfrom = ['cidr:10.211.0.5/32']\nto = ['tag:db']\nprotocol = 'any'\n";
+    let policy = policy(text);
+    assert!(policy.permits(&alice.subject(), &db.subject()));
+    assert!(!policy.permits(&exit.subject(), &db.subject()));
+    assert!(
+        policy
+            .rules_for(db.subject())
+            .inbound_from(&exit.subject())
+            .is_empty()
+    );
+    let selectors = ["cidr:192.168.7.0/24".parse().unwrap()];
+    assert!(
+        !policy.selects(&selectors, &exit.subject()),
+        "a command goes to nodes, not through them"
+    );
+}
+
+#[test]
+fn addresses_of_different_families_never_meet() {
+    let (a, b) = (Host::new("a", 1, &[], &[]), Host::new("b", 2, &[], &[]));
+    let text =
+        "[[rules]]\nfrom = ['cidr:10.211.0.0/16']\nto = ['cidr:fd01::/16']\nprotocol = 'any'\n";
+    let policy = policy(text);
+    assert!(!policy.permits(&a.subject(), &b.subject()));
+    assert_eq!(policy.rules_for(a.subject()).outbound_to(&b.subject()), []);
+}
+
 /// The certificate is the bridge between the documents and the evaluator.
 #[test]
 fn a_certificate_is_a_subject() {
     let network = Network::new();
     let certificate = network.certificate();
-    let subject = Subject::from(&certificate);
+    let subject = Subject::new(&certificate, &network.genesis);
     assert!(
         network
             .policy()
@@ -175,7 +212,7 @@ fn the_file_form_survives_reading_and_writing() {
     let again = PolicyFile::parse(&text).unwrap();
     let (network, version) = (policy.network, policy.version);
     assert_eq!(
-        again.into_policy(network, version, policy.issued_at),
+        again.into_policy(network, fixtures::FIRST, version, policy.issued_at),
         policy,
         "{text}"
     );
@@ -344,8 +381,8 @@ proptest! {
 
     /// Two nodes are peers exactly if some flow between them is permitted.
     #[test]
-    fn permits_and_rules_agree(from in 0..4_usize, to in 0..4_usize) {
-        let words = ["tag:web", "tag:db", "cidr:192.168.1.0/24", "node:c"];
+    fn permits_and_rules_agree(from in 0..5_usize, to in 0..5_usize) {
+        let words = ["cidr:fd01::/16", "tag:web", "tag:db", "cidr:192.168.1.0/24", "node:c"];
         let (from, to) = (words[from], words[to]);
         let text = format!("[[rules]]\nfrom = ['{from}']\nto = ['{to}']\nprotocol = 'any'\n");
         let policy = policy(&text);

@@ -6,11 +6,15 @@ mod fixtures;
 use fixtures::{NOW, Network, envelope_of, genesis, set, signing};
 use tidegate_proto::*;
 
-fn receipt_list(network: &Network, sequence: u64) -> RevocationList {
+fn numbered_list(network: &Network, sequence: u64) -> RevocationList {
     RevocationList {
         sequence: fixtures::seq(sequence),
         ..network.revocation_list()
     }
+}
+
+fn revision(number: u64) -> Revision {
+    Revision::new(number).unwrap()
 }
 
 /// A chain whose genesis is signed for by all of `authority`.
@@ -34,22 +38,26 @@ fn sign_genesis(genesis: &Genesis) -> Signed<Genesis> {
     Signed::sign(genesis, &[&signing(1)]).unwrap()
 }
 
-fn verify_list(
+/// Verifies a list that says it was signed under revision `under`.
+fn verify_under(
     chain: &TrustChain,
+    under: u64,
     keys: &[&SigningKey],
     now: UnixTime,
-) -> Result<Revision, VerifyError> {
-    let signed = Signed::sign(&Network::new().revocation_list(), keys).unwrap();
-    signed
-        .verify(&chain.keyring().unwrap(), now)
-        .map(|verified| verified.revision())
+) -> Result<(), VerifyError> {
+    let list = RevocationList {
+        revision: revision(under),
+        ..Network::new().revocation_list()
+    };
+    let signed = Signed::sign(&list, keys).unwrap();
+    signed.verify(&chain.keyring().unwrap(), now).map(|_| ())
 }
 
 #[test]
 fn a_threshold_takes_that_many_different_keys() {
     let [a, b, c, stranger] = [21, 22, 23, 24].map(signing);
     let chain = chain_of(&[&a, &b, &c], 2);
-    let verify = |keys: &[&SigningKey]| verify_list(&chain, keys, NOW).map(|_| ());
+    let verify = |keys: &[&SigningKey]| verify_under(&chain, 1, keys, NOW);
     assert_eq!(verify(&[&a, &c]), Ok(()));
     assert_eq!(verify(&[&a, &b, &c]), Ok(()));
     assert_eq!(
@@ -104,7 +112,7 @@ fn every_signature_that_is_there_must_be_good() {
 fn the_root_signs_genesis_alone_and_the_authority_all_but_genesis() {
     let network = Network::new();
     let chain = network.chain();
-    let by_root = verify_list(&chain, &[&network.root], NOW);
+    let by_root = verify_under(&chain, 1, &[&network.root], NOW);
     assert!(matches!(by_root, Err(VerifyError::UnknownSigner(_))));
     let by_authority = Signed::sign(&network.genesis, &[&network.authority]).unwrap();
     assert!(TrustChain::trusting(&by_authority).is_err());
@@ -153,7 +161,8 @@ fn a_command_needs_the_operator_and_the_authority() {
     assert_eq!(verify(&[&network.authority]), too_few);
     let countersigned = Signed::sign(&network.command(), &[&network.operator])
         .unwrap()
-        .countersigned(&network.authority);
+        .countersigned(&network.authority)
+        .unwrap();
     assert!(
         countersigned
             .verify(&network.command_keyring(), NOW)
@@ -162,18 +171,48 @@ fn a_command_needs_the_operator_and_the_authority() {
 }
 
 #[test]
+fn a_key_signs_a_document_once() {
+    let network = Network::new();
+    let signed = Signed::sign(&network.command(), &[&network.operator]).unwrap();
+    let id = KeyId::of(&network.operator.public_key());
+    let again = signed.countersigned(&network.operator);
+    assert_eq!(again.err(), Some(SignError::SignedAlready(id)));
+}
+
+#[test]
 fn only_an_operator_with_the_role_gives_a_command() {
     let network = Network::new();
-    let mut policy = network.policy();
     let id = OperatorId::of(&network.operator.public_key());
-    assert!(policy.operator_for(id, Action::Shutdown).is_some());
-    let mut operators = policy.operators.to_vec();
-    operators[0].role = policy::OperatorRole::Operator;
-    policy.operators = fixtures::list(operators);
-    assert!(policy.operator_for(id, Action::Shutdown).is_none());
-    assert!(policy.operator_for(id, Action::Ping).is_some());
-    let stranger = OperatorId::of(&signing(99).public_key());
-    assert!(policy.operator_for(stranger, Action::Ping).is_none());
+    let given = |role, action| {
+        let mut policy = network.policy();
+        let operator = policy::Operator {
+            role,
+            ..policy.operators[0].clone()
+        };
+        policy.operators = fixtures::list([operator]);
+        let policy = Signed::sign(&policy, &[&network.authority]).unwrap();
+        let policy = policy.verify(&network.keyring(), NOW).unwrap();
+        let keyring = network.keyring().with_operator(&policy, id).unwrap();
+        let stranger = OperatorId::of(&signing(99).public_key());
+        assert!(network.keyring().with_operator(&policy, stranger).is_none());
+        let command = Command {
+            action,
+            ..network.command()
+        };
+        let signed = Signed::sign(&command, &[&network.operator, &network.authority]).unwrap();
+        signed.verify(&keyring, NOW).map(|_| ())
+    };
+    use policy::OperatorRole::{Admin, Operator, Viewer};
+    assert_eq!(given(Admin, Action::Shutdown), Ok(()));
+    assert_eq!(
+        given(Operator, Action::Shutdown),
+        Err(VerifyError::Role(Action::Shutdown))
+    );
+    assert_eq!(given(Operator, Action::Ping), Ok(()));
+    assert_eq!(
+        given(Viewer, Action::Ping),
+        Err(VerifyError::Role(Action::Ping))
+    );
 }
 
 #[test]
@@ -199,15 +238,29 @@ fn a_succession_without_overlap_ends_the_old_keys_at_once() {
     chain
         .succeed(&sign_genesis(&successor(&chain, &[&new], None)))
         .unwrap();
-    let old_id = KeyId::of(&old.public_key());
+    let unknown = Err(VerifyError::UnknownSigner(KeyId::of(&old.public_key())));
+    assert_eq!(verify_under(&chain, 1, &[&old], NOW), unknown);
+    assert_eq!(verify_under(&chain, 2, &[&old], NOW), unknown);
+    assert_eq!(verify_under(&chain, 2, &[&new], NOW), Ok(()));
+}
+
+#[test]
+fn keys_count_for_their_own_revisions_alone() {
+    let (old, new) = (signing(21), signing(22));
+    let mut chain = chain_of(&[&old], 1);
+    let overlap = Some(Span::from_hours(1));
+    chain
+        .succeed(&sign_genesis(&successor(&chain, &[&new], overlap)))
+        .unwrap();
+    let other = |number| Err(VerifyError::OtherRevision(revision(number)));
     assert_eq!(
-        verify_list(&chain, &[&old], NOW),
-        Err(VerifyError::UnknownSigner(old_id))
+        verify_under(&chain, 2, &[&old], NOW),
+        other(2),
+        "a thief of the old key"
     );
-    assert_eq!(
-        verify_list(&chain, &[&new], NOW),
-        Ok(Revision::new(2).unwrap())
-    );
+    assert_eq!(verify_under(&chain, 1, &[&new], NOW), other(1));
+    assert_eq!(verify_under(&chain, 3, &[&new], NOW), other(3));
+    assert_eq!(verify_under(&chain, 0, &[&old], NOW), other(0));
 }
 
 #[test]
@@ -219,14 +272,11 @@ fn a_succession_with_overlap_retires_the_old_keys_on_time() {
         .succeed(&sign_genesis(&successor(&chain, &[&new], Some(overlap))))
         .unwrap();
     let last = NOW + overlap - Span::from_millis(1);
-    assert_eq!(
-        verify_list(&chain, &[&old], last),
-        Ok(Revision::new(1).unwrap())
-    );
+    assert_eq!(verify_under(&chain, 1, &[&old], last), Ok(()));
     let retired = Err(VerifyError::KeysRetired(NOW + overlap));
-    assert_eq!(verify_list(&chain, &[&old], NOW + overlap), retired);
+    assert_eq!(verify_under(&chain, 1, &[&old], NOW + overlap), retired);
     assert_eq!(
-        verify_list(&chain, &[&old, &new], NOW),
+        verify_under(&chain, 1, &[&old, &new], NOW),
         Err(VerifyError::MixedRevisions)
     );
 }
@@ -238,7 +288,7 @@ fn a_kept_key_alone_does_not_meet_a_raised_threshold() {
     chain
         .succeed(&sign_genesis(&successor(&chain, &[&kept, &added], None)))
         .unwrap();
-    let refused = verify_list(&chain, &[&kept], NOW);
+    let refused = verify_under(&chain, 2, &[&kept], NOW);
     assert_eq!(
         refused,
         Err(VerifyError::Threshold {
@@ -246,24 +296,20 @@ fn a_kept_key_alone_does_not_meet_a_raised_threshold() {
             threshold: 2
         })
     );
-    assert_eq!(
-        verify_list(&chain, &[&kept, &added], NOW),
-        Ok(Revision::new(2).unwrap())
-    );
+    assert_eq!(verify_under(&chain, 2, &[&kept, &added], NOW), Ok(()));
 }
 
 #[test]
-fn the_old_revision_of_a_kept_key_counts_through_the_overlap() {
+fn a_kept_key_counts_for_the_old_revision_through_the_overlap() {
     let (kept, added) = (signing(21), signing(22));
     let mut chain = chain_of(&[&kept], 1);
     let overlap = Some(Span::from_hours(1));
     chain
         .succeed(&sign_genesis(&successor(&chain, &[&kept, &added], overlap)))
         .unwrap();
-    assert_eq!(
-        verify_list(&chain, &[&kept], NOW),
-        Ok(Revision::new(1).unwrap())
-    );
+    assert_eq!(verify_under(&chain, 1, &[&kept], NOW), Ok(()));
+    let other = Err(VerifyError::OtherRevision(revision(2)));
+    assert_eq!(verify_under(&chain, 2, &[&kept], NOW), other);
 }
 
 #[test]
@@ -277,14 +323,90 @@ fn an_overlap_does_not_outlive_the_next_succession() {
     chain
         .succeed(&sign_genesis(&successor(&chain, &[&third], overlap)))
         .unwrap();
-    assert!(matches!(
-        verify_list(&chain, &[&first], NOW),
-        Err(VerifyError::UnknownSigner(_))
-    ));
-    assert_eq!(
-        verify_list(&chain, &[&second], NOW),
-        Ok(Revision::new(2).unwrap())
+    let refused = verify_under(&chain, 1, &[&first], NOW);
+    assert!(matches!(refused, Err(VerifyError::UnknownSigner(_))));
+    assert_eq!(verify_under(&chain, 2, &[&second], NOW), Ok(()));
+}
+
+#[test]
+fn a_succession_that_keeps_the_keys_may_keep_what_they_signed() {
+    let key = signing(21);
+    let mut chain = chain_of(&[&key], 1);
+    let mut next = successor(&chain, &[&key], None);
+    next.authority.since = revision(1);
+    chain.succeed(&sign_genesis(&next)).unwrap();
+    assert_eq!(verify_under(&chain, 1, &[&key], NOW), Ok(()));
+    assert_eq!(verify_under(&chain, 2, &[&key], NOW), Ok(()));
+    chain
+        .succeed(&sign_genesis(&successor(&chain, &[&key], None)))
+        .unwrap();
+    let other = Err(VerifyError::OtherRevision(revision(2)));
+    assert_eq!(verify_under(&chain, 2, &[&key], NOW), other, "or end it");
+}
+
+#[test]
+fn keys_that_are_new_cannot_have_signed_before() {
+    let (old, new) = (signing(21), signing(22));
+    let chain = chain_of(&[&old], 1);
+    let refused = |keys: &[&SigningKey], threshold, since| {
+        let mut next = successor(&chain, keys, None);
+        next.authority.since = revision(since);
+        next.authority.threshold = threshold;
+        chain.clone().succeed(&sign_genesis(&next)).err()
+    };
+    let since = |number| Some(VerifyError::Rule(DocumentError::Since(revision(number))).into());
+    assert_eq!(refused(&[&new], 1, 1), since(1));
+    assert_eq!(refused(&[&old, &new], 1, 1), since(1));
+    assert_eq!(refused(&[&old], 1, 1), None);
+}
+
+#[test]
+fn no_succession_brings_back_what_a_kept_key_once_signed() {
+    let key = signing(21);
+    let mut chain = chain_of(&[&key], 1);
+    let network = Network::new();
+    let signed = |sequence| Signed::sign(&numbered_list(&network, sequence), &[&key]).unwrap();
+    let verify = |signed: &Signed<RevocationList>, chain: &TrustChain| {
+        signed.verify(&chain.keyring().unwrap(), NOW).unwrap()
+    };
+    let mut latest = Latest::new();
+    latest.accept(verify(&signed(100), &chain)).unwrap();
+    let (order, digest) = latest.floor().unwrap();
+    let mut next = successor(&chain, &[&key], None);
+    next.authority.since = revision(1);
+    chain.succeed(&sign_genesis(&next)).unwrap();
+    let old = verify(&signed(3), &chain);
+    let refused = Latest::resumed(order, digest).accept(old.clone()).err();
+    assert!(
+        matches!(refused, Some(VerifyError::Rollback { .. })),
+        "{refused:?}"
     );
+    let keyring = chain.keyring().unwrap();
+    latest
+        .judge_again(|document| document.judge_again(&keyring, NOW))
+        .unwrap();
+    assert!(latest.accept(old).is_err());
+    assert_eq!(latest.current().unwrap().sequence, fixtures::seq(100));
+}
+
+#[test]
+fn a_nodes_own_documents_keep_their_order_over_successions() {
+    let network = Network::new();
+    let record = |sequence| {
+        let record = PeerRecord {
+            sequence: fixtures::seq(sequence),
+            ..network.peer_record()
+        };
+        let signed = Signed::sign(&record, &[&network.identity]).unwrap();
+        signed.verify(&network.node_keyring(), NOW).unwrap()
+    };
+    let mut latest = Latest::new();
+    latest.accept(record(21)).unwrap();
+    assert_eq!(record(5).order().revision, Revision::default());
+    assert!(matches!(
+        latest.accept(record(5)),
+        Err(VerifyError::Rollback { .. })
+    ));
 }
 
 #[test]
@@ -402,6 +524,14 @@ fn the_rules_of_genesis_hold_even_when_the_root_signs() {
         DocumentError::Predecessor
     );
     assert_eq!(
+        refused(&|g| g.authority.since = revision(2)),
+        DocumentError::Since(revision(2))
+    );
+    assert_eq!(
+        refused(&|g| g.authority.since = revision(0)),
+        DocumentError::Since(revision(0))
+    );
+    assert_eq!(
         refused(&|g| g.ipv4 = fixtures::list([])),
         DocumentError::Missing("IPv4 range")
     );
@@ -429,7 +559,7 @@ fn order_never_goes_back() {
     let network = Network::new();
     let verified = |sequence| {
         let signed =
-            Signed::sign(&receipt_list(&network, sequence), &[&network.authority]).unwrap();
+            Signed::sign(&numbered_list(&network, sequence), &[&network.authority]).unwrap();
         signed.verify(&network.keyring(), NOW).unwrap()
     };
     let mut latest = Latest::new();
@@ -462,10 +592,10 @@ fn two_documents_for_one_place_are_a_conflict() {
         signed.verify(&network.keyring(), NOW).unwrap()
     };
     let mut latest = Latest::new();
-    latest.accept(verified(receipt_list(&network, 7))).unwrap();
+    latest.accept(verified(numbered_list(&network, 7))).unwrap();
     let other = RevocationList {
         entries: fixtures::list([]),
-        ..receipt_list(&network, 7)
+        ..numbered_list(&network, 7)
     };
     let other = verified(other);
     let order = other.order();
@@ -482,13 +612,17 @@ fn a_stolen_key_cannot_outrun_its_succession() {
     let (stolen, new) = (signing(21), signing(22));
     let mut chain = chain_of(&[&stolen], 1);
     let network = Network::new();
-    let list = |sequence, key: &SigningKey, chain: &TrustChain| {
-        let signed = Signed::sign(&receipt_list(&network, sequence), &[key]).unwrap();
+    let list = |under, sequence, key: &SigningKey, chain: &TrustChain| {
+        let list = RevocationList {
+            revision: revision(under),
+            ..numbered_list(&network, sequence)
+        };
+        let signed = Signed::sign(&list, &[key]).unwrap();
         signed.verify(&chain.keyring().unwrap(), NOW).unwrap()
     };
     let mut latest = Latest::new();
     latest
-        .accept(list(Sequence::MAX.value(), &stolen, &chain))
+        .accept(list(1, Sequence::MAX.value(), &stolen, &chain))
         .unwrap();
     chain
         .succeed(&sign_genesis(&successor(&chain, &[&new], None)))
@@ -499,7 +633,7 @@ fn a_stolen_key_cannot_outrun_its_succession() {
         judged.is_err() && latest.current().is_none(),
         "what the thief signed is not in force"
     );
-    assert_eq!(latest.accept(list(8, &new, &chain)), Ok(Accepted::New));
+    assert_eq!(latest.accept(list(2, 8, &new, &chain)), Ok(Accepted::New));
 }
 
 #[test]

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, Genesis, Kind, Ordered, Validity};
 use crate::bounded::BoundedSet;
-use crate::id::{NetworkId, NodeId, Sequence, Serial};
+use crate::id::{NetworkId, NodeId, Revision, Serial};
 use crate::key::{PublicKey, SealingKeyHash, WgPublicKey};
 use crate::keyring::Authority;
 use crate::name::{NodeName, Role, Tag};
-use crate::net::Prefix;
+use crate::net::{Prefix, canonical_ipv6};
+use crate::order::Order;
 use crate::time::UnixTime;
 
 /// The authority's short-lived word that a node is in the network, under this name and with these addresses.
@@ -18,6 +19,8 @@ use crate::time::UnixTime;
 pub struct Certificate {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// The node, by its identity key.
     pub node: NodeId,
     /// Its name, unique in the network.
@@ -31,6 +34,7 @@ pub struct Certificate {
     /// Its overlay address.
     pub ipv4: Ipv4Addr,
     /// Its overlay address.
+    #[serde(deserialize_with = "canonical_ipv6")]
     pub ipv6: Ipv6Addr,
     /// What it is for.
     pub roles: BoundedSet<Role, 8>,
@@ -54,6 +58,10 @@ impl Document for Certificate {
         self.network
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn check(&self) -> Result<(), DocumentError> {
         if self.node != NodeId::of(&self.identity) {
             return Err(DocumentError::NodeIdMismatch);
@@ -61,15 +69,17 @@ impl Document for Certificate {
         self.validity().check_sound()
     }
 
-    fn check_within(&self, genesis: &Genesis) -> Result<(), DocumentError> {
+    fn check_within(&self, genesis: &Genesis, _now: UnixTime) -> Result<(), DocumentError> {
         if !genesis.ipv4.iter().any(|range| range.admits(self.ipv4)) {
             return Err(DocumentError::AddressOutsideRange(self.ipv4.into()));
         }
         if !genesis.ipv6.admits(self.ipv6) {
             return Err(DocumentError::AddressOutsideRange(self.ipv6.into()));
         }
-        let contains_overlay =
-            |route: &Prefix| genesis.prefixes().any(|own| own.contains(route.address()));
+        // A default route is for what nothing else covers, and the overlay's own routes always do.
+        let contains_overlay = |route: &Prefix| {
+            route.length() > 0 && genesis.prefixes().any(|own| own.overlaps(route))
+        };
         if let Some(route) = self.routes.iter().copied().find(contains_overlay) {
             return Err(DocumentError::RouteIntoOverlay(route));
         }
@@ -85,7 +95,7 @@ impl Document for Certificate {
 }
 
 impl Ordered for Certificate {
-    fn sequence(&self) -> Sequence {
-        Sequence::new(self.serial.value()).unwrap_or(Sequence::MAX)
+    fn order(&self) -> Order {
+        Order::under(self.revision, self.serial.sequence())
     }
 }

@@ -3,21 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Document, Kind, Ordered};
-use crate::id::{Digest, NetworkId, Sequence};
+use crate::id::{Digest, NetworkId, Revision, Sequence};
 use crate::keyring::Authority;
-use crate::time::UnixTime;
+use crate::order::Order;
 
-/// The authority's word on how long its audit log is and what it hashes to.
+/// The authority's word on how long its audit log is and what it hashes to. It holds no time, so that signing the
+/// same head twice gives the same document; the records themselves say when.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Checkpoint {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// How many records there are.
     pub size: Sequence,
     /// The hash of the last record, which chains all before it.
     pub head: Digest,
-    /// When it was signed.
-    pub at: UnixTime,
 }
 
 impl Document for Checkpoint {
@@ -27,10 +28,14 @@ impl Document for Checkpoint {
     fn network(&self) -> NetworkId {
         self.network
     }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
 }
 
 impl Ordered for Checkpoint {
-    fn sequence(&self) -> Sequence {
-        self.size
+    fn order(&self) -> Order {
+        Order::under(self.revision, self.size)
     }
 }

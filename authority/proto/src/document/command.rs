@@ -1,5 +1,7 @@
 //! An operator's control action.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Author, Document, DocumentError, Kind, Validity};
@@ -7,7 +9,7 @@ use crate::id::{NetworkId, NodeId, OperatorId};
 use crate::keyring::OperatorAndAuthority;
 use crate::policy::Selector;
 use crate::request::Nonce;
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 
 /// What a node is to do.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -23,6 +25,18 @@ pub enum Action {
     Shutdown,
     /// Answer, to show that commands arrive.
     Ping,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reload => "reload",
+            Self::Renew => "renew",
+            Self::Drain => "drain",
+            Self::Shutdown => "shut down",
+            Self::Ping => "answer",
+        })
+    }
 }
 
 /// Who is to do it.
@@ -54,6 +68,11 @@ pub struct Command {
     pub not_after: UnixTime,
 }
 
+impl Command {
+    /// The longest that a command counts, and its nonce is kept.
+    pub const LONGEST: Span = Span::from_hours(1);
+}
+
 impl Document for Command {
     type Signer = OperatorAndAuthority;
     const KIND: Kind = Kind::Command;
@@ -63,6 +82,10 @@ impl Document for Command {
     }
 
     fn check(&self) -> Result<(), DocumentError> {
+        let (got, most) = (self.not_after.since(self.not_before), Self::LONGEST);
+        if got > most {
+            return Err(DocumentError::LongCommand { got, most });
+        }
         self.validity().check_sound()
     }
 
@@ -75,5 +98,9 @@ impl Document for Command {
 
     fn author(&self) -> Option<Author> {
         Some(Author::Operator(self.operator))
+    }
+
+    fn action(&self) -> Option<Action> {
+        Some(self.action)
     }
 }

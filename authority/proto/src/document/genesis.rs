@@ -6,11 +6,12 @@ use super::{Document, DocumentError, Kind, Ordered};
 use crate::bounded::{BoundedList, BoundedSet};
 use crate::envelope::MOST_SIGNATURES;
 use crate::epochs::{EpochCeilings, EpochSettings};
-use crate::id::{Digest, GenesisHash, NetworkId, Revision, Sequence};
+use crate::id::{Digest, GenesisHash, NetworkId, Revision};
 use crate::key::PublicKey;
 use crate::keyring::{KeySet, Root};
 use crate::name::NetworkName;
 use crate::net::{Endpoint, Ipv4Range, Ipv6Range, Origin, Prefix, TlsTrust};
+use crate::order::Order;
 use crate::time::UnixTime;
 
 /// A set of algorithms. A node refuses a genesis that names one it does not have.
@@ -37,7 +38,9 @@ pub struct AuthoritySet {
     pub keys: BoundedSet<PublicKey, { AuthoritySet::MOST_KEYS }>,
     /// How many of them must sign.
     pub threshold: u32,
-    /// Until when the previous revision's keys count as well; not at all if absent.
+    /// The revision since which these keys sign: documents of that revision and later ones count.
+    pub since: Revision,
+    /// Until when the keys before them count as well; not at all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_until: Option<UnixTime>,
 }
@@ -128,6 +131,10 @@ impl Genesis {
         {
             return Err(DocumentError::Predecessor);
         }
+        let since = self.authority.since;
+        if since > self.revision || since.value() == 0 {
+            return Err(DocumentError::Since(since));
+        }
         Ok(())
     }
 }
@@ -158,7 +165,7 @@ impl Document for Genesis {
 }
 
 impl Ordered for Genesis {
-    fn sequence(&self) -> Sequence {
-        Sequence::new(self.revision.value()).unwrap_or(Sequence::MAX)
+    fn order(&self) -> Order {
+        Order::alone(self.revision.sequence())
     }
 }

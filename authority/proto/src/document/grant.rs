@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, Genesis, Kind, Ordered, Validity};
-use crate::id::{EpochNumber, KeyId, NetworkId, NodeId, Sequence, Serial};
+use crate::id::{EpochNumber, KeyId, NetworkId, NodeId, Revision, Serial};
 use crate::key::SealingKeyHash;
 use crate::keyring::Authority;
+use crate::order::{ListPlace, Order};
 use crate::sealing::{SealContext, SealedKey};
 use crate::time::UnixTime;
 
@@ -18,6 +19,8 @@ use crate::time::UnixTime;
 pub struct EpochGrant {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// Whose grant it is.
     pub node: NodeId,
     /// The certificate under which it was given.
@@ -35,7 +38,7 @@ pub struct EpochGrant {
     /// When the epoch must not be used any more, whatever has or has not been heard.
     pub lease_until: UnixTime,
     /// The revocation list without which the grant is not used.
-    pub list: Sequence,
+    pub list: ListPlace,
     /// The hash of the key that it is sealed to.
     pub sealing: SealingKeyHash,
     /// The grant key, sealed.
@@ -64,6 +67,10 @@ impl Document for EpochGrant {
         self.network
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn check(&self) -> Result<(), DocumentError> {
         let ordered = self.starts < self.ends && self.ends <= self.lease_until;
         if ordered {
@@ -73,8 +80,8 @@ impl Document for EpochGrant {
         }
     }
 
-    fn check_within(&self, genesis: &Genesis) -> Result<(), DocumentError> {
-        Ok(genesis.ceilings.check_grant(self)?)
+    fn check_within(&self, genesis: &Genesis, now: UnixTime) -> Result<(), DocumentError> {
+        Ok(genesis.ceilings.check_grant(self, now)?)
     }
 
     fn validity(&self) -> Validity {
@@ -86,11 +93,10 @@ impl Document for EpochGrant {
 }
 
 impl Ordered for EpochGrant {
-    fn sequence(&self) -> Sequence {
-        Sequence::new(self.epoch.value()).unwrap_or(Sequence::MAX)
-    }
-
-    fn redraw(&self) -> u32 {
-        self.redraw
+    fn order(&self) -> Order {
+        Order {
+            redraw: self.redraw,
+            ..Order::under(self.revision, self.epoch.sequence())
+        }
     }
 }

@@ -28,11 +28,13 @@ pub use roster::{Roster, RosterEntry, RosterError};
 pub use time_statement::TimeStatement;
 
 use crate::epochs::SettingsError;
-use crate::id::{NetworkId, NodeId, OperatorId, Sequence};
+use crate::id::{NetworkId, NodeId, OperatorId, Revision};
 use crate::keyring::Signer;
+use crate::name::OperatorName;
 use crate::net::Prefix;
+use crate::order::Order;
 use crate::policy::PolicyError;
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 use crate::verify::VerifyError;
 
 /// A rule that a properly signed document breaks.
@@ -85,6 +87,22 @@ pub enum DocumentError {
     /// A policy that does not hold together.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Keys said to sign since a revision that cannot be.
+    #[error("its authority keys cannot have signed since revision {0}")]
+    Since(Revision),
+    /// An operator who could sign for the authority or the root as well.
+    #[error(
+        "the operator '{0}' has a key of the authority or the root; give operators keys of their own"
+    )]
+    OperatorIsAuthority(OperatorName),
+    /// A command that could be replayed for too long.
+    #[error("it counts for {got}; a command counts for at most {most}")]
+    LongCommand {
+        /// How long it counts.
+        got: Span,
+        /// How long it may.
+        most: Span,
+    },
     /// A port number of zero.
     #[error("port 0 serves nothing")]
     PortZero,
@@ -109,8 +127,13 @@ pub trait Document: Serialize + DeserializeOwned {
         Ok(())
     }
 
-    /// The rules that hold between the document and the genesis under which it was signed.
-    fn check_within(&self, _genesis: &Genesis) -> Result<(), DocumentError> {
+    /// The genesis revision that it says it was signed under; only that revision's keys count for it.
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
+    /// The rules that hold between the document, the genesis in force and the time.
+    fn check_within(&self, _genesis: &Genesis, _now: UnixTime) -> Result<(), DocumentError> {
         Ok(())
     }
 
@@ -123,17 +146,17 @@ pub trait Document: Serialize + DeserializeOwned {
     fn author(&self) -> Option<Author> {
         None
     }
+
+    /// What an operator must be allowed to do for the document to count.
+    fn action(&self) -> Option<Action> {
+        None
+    }
 }
 
 /// A kind of document of which a later one supersedes the earlier.
 pub trait Ordered: Document {
     /// Its place among those of its kind.
-    fn sequence(&self) -> Sequence;
-
-    /// Its place among those of one sequence: how often an epoch's secret had been drawn again.
-    fn redraw(&self) -> u32 {
-        0
-    }
+    fn order(&self) -> Order;
 }
 
 /// The node or operator whose own word a document is.

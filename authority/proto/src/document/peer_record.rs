@@ -8,6 +8,7 @@ use crate::id::{Digest, NetworkId, NodeId, Sequence};
 use crate::keyring::Node;
 use crate::name::Label;
 use crate::net::Endpoint;
+use crate::order::Order;
 use crate::time::UnixTime;
 
 /// How a service is spoken to.
@@ -102,7 +103,7 @@ impl Document for PeerRecord {
 }
 
 impl Ordered for PeerRecord {
-    fn sequence(&self) -> Sequence {
-        self.sequence
+    fn order(&self) -> Order {
+        Order::alone(self.sequence)
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Author, Document, Kind, Ordered};
 use crate::id::{Digest, NetworkId, NodeId, Sequence};
 use crate::keyring::Node;
+use crate::order::{ListPlace, Order};
 use crate::time::UnixTime;
 
 /// Signed only after the data plane has dropped everyone on the list and the list is on disk (THREATS B3).
@@ -16,9 +17,9 @@ pub struct Receipt {
     pub node: NodeId,
     /// Rises with each receipt of the node.
     pub sequence: Sequence,
-    /// The list's sequence.
-    pub list: Sequence,
-    /// The digest of the list's signed bytes: a sequence alone could name two lists.
+    /// The list's place.
+    pub list: ListPlace,
+    /// The digest of the list's signed bytes: a place alone could name two lists.
     pub list_digest: Digest,
     /// When it was applied, by the authority's time as the node knows it.
     pub applied_at: UnixTime,
@@ -38,7 +39,7 @@ impl Document for Receipt {
 }
 
 impl Ordered for Receipt {
-    fn sequence(&self) -> Sequence {
-        self.sequence
+    fn order(&self) -> Order {
+        Order::alone(self.sequence)
     }
 }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, Kind, Ordered};
 use crate::bounded::BoundedList;
-use crate::id::{NetworkId, Sequence, Serial};
+use crate::id::{NetworkId, Revision, Sequence, Serial};
 use crate::key::PublicKey;
 use crate::keyring::Authority;
 use crate::name::Reason;
+use crate::order::{ListPlace, Order};
 use crate::time::UnixTime;
 
 /// Out for good, or until a rule or an operator lets it in again.
@@ -51,6 +52,8 @@ pub enum Standing<'a> {
 pub struct RevocationList {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// Rises with each list.
     pub sequence: Sequence,
     /// When it was signed.
@@ -64,6 +67,14 @@ pub struct RevocationList {
 impl RevocationList {
     /// The most entries that a list holds.
     pub const MOST_ENTRIES: usize = 10_000;
+
+    /// The list's place, as grants and receipts name it.
+    pub fn place(&self) -> ListPlace {
+        ListPlace {
+            revision: self.revision,
+            sequence: self.sequence,
+        }
+    }
 
     /// How the certificate `serial` of `identity` stands. By key and serial, never by a hash of a blob.
     pub fn standing(&self, identity: &PublicKey, serial: Serial) -> Standing<'_> {
@@ -85,6 +96,10 @@ impl Document for RevocationList {
         self.network
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn check(&self) -> Result<(), DocumentError> {
         if !self.entries.is_sorted_by(|a, b| a.identity < b.identity) {
             return Err(DocumentError::Unordered);
@@ -98,7 +113,7 @@ impl Document for RevocationList {
 }
 
 impl Ordered for RevocationList {
-    fn sequence(&self) -> Sequence {
-        self.sequence
+    fn order(&self) -> Order {
+        Order::under(self.revision, self.sequence)
     }
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, DocumentError, Kind, Ordered};
 use crate::bounded::{BoundedList, BoundedSet};
-use crate::id::{Digest, NetworkId, NodeId, Sequence};
+use crate::id::{Digest, NetworkId, NodeId, Revision, Sequence};
 use crate::keyring::Authority;
+use crate::order::Order;
 
 /// One peer, and the certificate under which it may be one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -41,6 +42,8 @@ pub enum RosterError {
 pub struct Roster {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// Whose roster it is.
     pub node: NodeId,
     /// Rises with each roster of the node.
@@ -56,7 +59,7 @@ pub struct Roster {
 
 impl Roster {
     /// The most peers that a roster holds.
-    pub const MOST_ENTRIES: usize = 20_000;
+    pub const MOST_ENTRIES: usize = 10_000;
 
     /// The peers after this roster, given those before it and their version.
     pub fn apply(
@@ -91,6 +94,10 @@ impl Document for Roster {
         self.network
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn check(&self) -> Result<(), DocumentError> {
         if !self.entries.is_sorted_by(|a, b| a.node < b.node) {
             return Err(DocumentError::Unordered);
@@ -112,8 +119,8 @@ impl Document for Roster {
 }
 
 impl Ordered for Roster {
-    fn sequence(&self) -> Sequence {
-        self.version
+    fn order(&self) -> Order {
+        Order::under(self.revision, self.version)
     }
 }
 
@@ -132,6 +139,7 @@ mod tests {
         };
         Roster {
             network: NetworkId::from_bytes([0; 16]),
+            revision: Revision::default(),
             node: node(0),
             version: Sequence::new(version).unwrap(),
             base: base.and_then(Sequence::new),

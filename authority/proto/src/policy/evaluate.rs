@@ -1,7 +1,7 @@
 //! What a policy says about a pair of nodes.
 
 use super::{Policy, PortRange, Protocol, Rule, Selector};
-use crate::document::Certificate;
+use crate::document::{Certificate, Genesis};
 use crate::name::{NodeName, Role, Tag};
 use crate::net::Prefix;
 
@@ -18,10 +18,13 @@ pub struct Subject<'a> {
     pub addresses: [Prefix; 2],
     /// The networks that it routes for.
     pub routes: &'a [Prefix],
+    /// The network, whose overlay no route reaches into.
+    pub genesis: &'a Genesis,
 }
 
-impl<'a> From<&'a Certificate> for Subject<'a> {
-    fn from(certificate: &'a Certificate) -> Self {
+impl<'a> Subject<'a> {
+    /// The subject that a certificate makes in its network.
+    pub fn new(certificate: &'a Certificate, genesis: &'a Genesis) -> Self {
         Self {
             name: &certificate.name,
             roles: &certificate.roles,
@@ -31,7 +34,23 @@ impl<'a> From<&'a Certificate> for Subject<'a> {
                 Prefix::host(certificate.ipv6.into()),
             ],
             routes: &certificate.routes,
+            genesis,
         }
+    }
+
+    /// What of its routes lies in `cidr`. Addresses of the overlay belong to the nodes that have them, and to
+    /// nobody who routes for everything.
+    fn routes_within(&self, cidr: &Prefix) -> impl Iterator<Item = Prefix> {
+        let outside = |prefix: &Prefix| {
+            !self
+                .genesis
+                .prefixes()
+                .any(|own| own.contains_prefix(prefix))
+        };
+        self.routes
+            .iter()
+            .filter_map(move |route| route.intersection(cidr))
+            .filter(outside)
     }
 }
 
@@ -68,7 +87,9 @@ impl Policy {
     }
 
     fn joins(&self, rule: &Rule, from: &Subject<'_>, to: &Subject<'_>) -> bool {
-        !self.reach(&rule.from, from).is_empty() && !self.reach(&rule.to, to).is_empty()
+        let (from, to) = (self.reach(&rule.from, from), self.reach(&rule.to, to));
+        from.iter()
+            .any(|from| to.iter().any(|to| from.is_ipv4() == to.is_ipv4()))
     }
 
     /// The rules that can matter to `node`.
@@ -91,12 +112,16 @@ impl Policy {
 
     /// Whether `node` may relay for others.
     pub fn may_relay(&self, node: &Subject<'_>) -> bool {
-        !self.reach(&self.relays, node).is_empty()
+        self.selects(&self.relays, node)
     }
 
-    /// Whether any of `selectors` chooses `node`.
+    /// Whether any of `selectors` chooses the node itself, whatever lies behind it.
     pub fn selects(&self, selectors: &[Selector], node: &Subject<'_>) -> bool {
-        !self.reach(selectors, node).is_empty()
+        let itself = Subject {
+            routes: &[],
+            ..*node
+        };
+        !self.reach(selectors, &itself).is_empty()
     }
 
     /// The addresses of `node`, its own or behind it, that `selectors` choose. None: it is not chosen.
@@ -124,9 +149,11 @@ impl Policy {
             Selector::Role(role) => own_if(node.roles.contains(role)),
             Selector::Node(name) => own_if(node.name == name),
             Selector::Cidr(cidr) => {
-                let held = node.addresses.iter().chain(node.routes);
-                held.filter_map(|prefix| prefix.intersection(cidr))
-                    .collect()
+                let own = node
+                    .addresses
+                    .iter()
+                    .filter_map(|own| own.intersection(cidr));
+                own.chain(node.routes_within(cidr)).collect()
             }
             Selector::Group(name) => {
                 let group = self.groups.iter().find(|group| group.name == *name);
@@ -152,8 +179,7 @@ impl<'a> NodeRules<'a> {
     /// What this node may begin with `peer`.
     pub fn outbound_to(&self, peer: &Subject<'_>) -> Vec<Access> {
         let access = |(rule, own): &(&Rule, Vec<Prefix>)| {
-            let to = self.policy.reach(&rule.to, peer);
-            (!to.is_empty()).then(|| Access::under(rule, own.clone(), to))
+            Access::under(rule, own.clone(), self.policy.reach(&rule.to, peer))
         };
         self.outbound.iter().filter_map(access).collect()
     }
@@ -161,24 +187,33 @@ impl<'a> NodeRules<'a> {
     /// What `peer` may begin with this node.
     pub fn inbound_from(&self, peer: &Subject<'_>) -> Vec<Access> {
         let access = |(rule, own): &(&Rule, Vec<Prefix>)| {
-            let from = self.policy.reach(&rule.from, peer);
-            (!from.is_empty()).then(|| Access::under(rule, from, own.clone()))
+            Access::under(rule, self.policy.reach(&rule.from, peer), own.clone())
         };
         self.inbound.iter().filter_map(access).collect()
     }
 }
 
 impl Access {
-    fn under(rule: &Rule, from: Vec<Prefix>, to: Vec<Prefix>) -> Self {
-        let ports = rule
-            .ports
-            .as_ref()
-            .map_or_else(|| vec![PortRange::ALL], |ports| ports.to_vec());
-        Self {
+    /// The flows between `from` and `to`, if there can be any: addresses of one family only meet each other.
+    fn under(rule: &Rule, mut from: Vec<Prefix>, mut to: Vec<Prefix>) -> Option<Self> {
+        let met = |prefix: &Prefix, others: &[Prefix]| {
+            others
+                .iter()
+                .any(|other| other.is_ipv4() == prefix.is_ipv4())
+        };
+        from.retain(|prefix| met(prefix, &to));
+        to.retain(|prefix| met(prefix, &from));
+        if from.is_empty() {
+            return None;
+        }
+        let all = || vec![PortRange::ALL];
+        let ports = rule.ports.as_ref().map_or_else(all, |ports| ports.to_vec());
+        let protocol = rule.protocol;
+        Some(Self {
             from,
             to,
-            protocol: rule.protocol,
+            protocol,
             ports,
-        }
+        })
     }
 }

@@ -1,7 +1,6 @@
 //! The form in which people write a policy: TOML, with errors that name the line.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -12,9 +11,10 @@ use super::model::{
 };
 use super::{PolicyError, Selector};
 use crate::bounded::{BoundedError, BoundedList, BoundedSet};
+use crate::bytes::printable;
 use crate::document::Kind;
 use crate::epochs::EpochSettings;
-use crate::id::{NetworkId, Sequence};
+use crate::id::{NetworkId, Revision, Sequence};
 use crate::time::{Span, UnixTime};
 
 /// What is wrong with a policy file, and where.
@@ -106,15 +106,22 @@ impl PolicyFile {
         }
         let form: FileForm = toml::from_str(text).map_err(|error| PolicyFileError {
             line: line_of(text, error.span().map_or(0, |span| span.start)),
-            message: error.message().trim().replace('\n', "; "),
+            message: message(&error.message().trim().replace('\n', "; ")),
         })?;
         Reader { text }.policy(form).map(Self)
     }
 
     /// The policy for a network, as its next version.
-    pub fn into_policy(self, network: NetworkId, version: Sequence, issued_at: UnixTime) -> Policy {
+    pub fn into_policy(
+        self,
+        network: NetworkId,
+        revision: Revision,
+        version: Sequence,
+        issued_at: UnixTime,
+    ) -> Policy {
         Policy {
             network,
+            revision,
             version,
             issued_at,
             ..self.0
@@ -123,11 +130,13 @@ impl PolicyFile {
 
     /// The file form of a policy; reading it gives the same policy again.
     pub fn render(policy: &Policy) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = write_policy(&mut text, policy);
-        text
+        super::render::render(policy)
     }
+}
+
+/// One printable line, however long and odd the text that it is about.
+fn message(text: &str) -> String {
+    printable(text, 400)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -143,6 +152,7 @@ impl Reader<'_> {
     fn policy(&self, form: FileForm) -> Result<Policy, PolicyFileError> {
         let policy = Policy {
             network: NetworkId::from_bytes([0; 16]),
+            revision: Revision::default(),
             version: Sequence::default(),
             issued_at: UnixTime::default(),
             groups: self.list(
@@ -259,6 +269,10 @@ impl Reader<'_> {
         &self,
         texts: &[Spanned<String>],
     ) -> Result<BoundedSet<T, MAX>, PolicyFileError> {
+        let at = texts.first().map_or(0, |text| text.span().start);
+        if texts.len() > MAX {
+            return Err(self.error(at, BoundedError::TooLong(MAX)));
+        }
         for (index, text) in texts.iter().enumerate() {
             if texts[..index]
                 .iter()
@@ -274,7 +288,6 @@ impl Reader<'_> {
             .iter()
             .map(|text| self.value(text))
             .collect::<Result<_, _>>()?;
-        let at = texts.first().map_or(0, |text| text.span().start);
         BoundedSet::new(values).map_err(|error: BoundedError| self.error(at, error))
     }
 
@@ -285,10 +298,10 @@ impl Reader<'_> {
         BoundedList::new(values.collect::<Result<_, _>>()?).map_err(|error| self.error(0, error))
     }
 
-    fn error(&self, at: usize, message: impl ToString) -> PolicyFileError {
+    fn error(&self, at: usize, what: impl ToString) -> PolicyFileError {
         PolicyFileError {
             line: line_of(self.text, at),
-            message: message.to_string(),
+            message: message(&what.to_string()),
         }
     }
 
@@ -305,7 +318,8 @@ impl Reader<'_> {
             PolicyError::Twice { name, .. } => {
                 names(form).filter(|text| text.get_ref() == name).last()
             }
-            PolicyError::NoEnd(_) | PolicyError::PortsWithout(_) => None,
+            PolicyError::Settings(_) => epoch_settings(form).next(),
+            PolicyError::NoEnd(_) | PolicyError::PortsWithout(_) | PolicyError::Unordered => None,
         };
         let at = at
             .map(|text| text.span().start)
@@ -325,6 +339,19 @@ fn selectors(form: &FileForm) -> impl Iterator<Item = &Spanned<String>> {
         .iter()
         .flat_map(|rule| &rule.get_ref().nodes);
     ends.chain(observed).chain(&form.relays)
+}
+
+fn epoch_settings(form: &FileForm) -> impl Iterator<Item = &Spanned<String>> {
+    let EpochsForm {
+        epoch,
+        overlap,
+        lead,
+        offline_tolerance,
+        certificate,
+    } = &form.epochs;
+    [epoch, overlap, lead, offline_tolerance, certificate]
+        .into_iter()
+        .flatten()
 }
 
 fn names(form: &FileForm) -> impl Iterator<Item = &Spanned<String>> {
@@ -355,79 +382,4 @@ fn first_broken_rule(form: &FileForm) -> Option<usize> {
             .find(|rule| rule.get_ref().nodes.is_empty())
             .map(|rule| rule.span().start)
     })
-}
-
-fn write_policy(text: &mut String, policy: &Policy) -> std::fmt::Result {
-    writeln!(text, "trust_rtc = {}", policy.trust_rtc)?;
-    writeln!(text, "relays = {}", quoted(policy.relays.iter()))?;
-    let epochs = &policy.epochs;
-    writeln!(
-        text,
-        "\n[epochs]\nepoch = \"{}\"\noverlap = \"{}\"",
-        epochs.epoch, epochs.overlap
-    )?;
-    writeln!(
-        text,
-        "lead = \"{}\"\noffline_tolerance = \"{}\"",
-        epochs.lead, epochs.offline_tolerance
-    )?;
-    writeln!(text, "certificate = \"{}\"", epochs.certificate)?;
-    writeln!(text, "\n[groups]")?;
-    for group in policy.groups.iter() {
-        writeln!(text, "{} = {}", group.name, quoted(group.members.iter()))?;
-    }
-    for rule in policy.rules.iter() {
-        writeln!(
-            text,
-            "\n[[rules]]\nfrom = {}\nto = {}",
-            quoted(rule.from.iter()),
-            quoted(rule.to.iter())
-        )?;
-        writeln!(text, "protocol = \"{}\"", rule.protocol)?;
-        if let Some(ports) = &rule.ports {
-            writeln!(text, "ports = {}", quoted(ports.iter()))?;
-        }
-    }
-    policy
-        .membership
-        .iter()
-        .try_for_each(|rule| write_membership(text, rule))?;
-    for operator in policy.operators.iter() {
-        let Operator { name, key, role } = operator;
-        writeln!(
-            text,
-            "\n[[operators]]\nname = \"{name}\"\nkey = \"{key}\"\nrole = \"{role}\""
-        )?;
-    }
-    Ok(())
-}
-
-fn write_membership(text: &mut String, rule: &MembershipRule) -> std::fmt::Result {
-    writeln!(
-        text,
-        "\n[[membership]]\nname = \"{}\"\nnodes = {}",
-        rule.name,
-        quoted(rule.nodes.iter())
-    )?;
-    match &rule.when {
-        Condition::SilentFor(span) => writeln!(text, "silent_for = \"{span}\"")?,
-        Condition::Alert(alert) => writeln!(text, "alert = \"{alert}\"")?,
-        Condition::ScoreBelow { score, least } => {
-            writeln!(text, "score = \"{score}\"\nbelow = {least}")?
-        }
-        Condition::ScoreOlderThan { score, age_ms } => {
-            writeln!(text, "score = \"{score}\"\nolder_than = \"{age_ms}\"")?
-        }
-    }
-    let then = match rule.then {
-        Consequence::Offline => "offline",
-        Consequence::Quarantine => "quarantine",
-    };
-    writeln!(text, "then = \"{then}\"")
-}
-
-/// A TOML array of texts that need no escaping.
-fn quoted(values: impl Iterator<Item = impl std::fmt::Display>) -> String {
-    let texts: Vec<_> = values.map(|value| format!("\"{value}\"")).collect();
-    format!("[{}]", texts.join(", "))
 }

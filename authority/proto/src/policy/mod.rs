@@ -10,6 +10,7 @@
 mod evaluate;
 mod file;
 mod model;
+mod render;
 mod selector;
 
 pub use evaluate::{Access, NodeRules, Subject};

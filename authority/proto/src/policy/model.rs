@@ -10,11 +10,12 @@ use super::Selector;
 use crate::bounded::{BoundedList, BoundedSet};
 use crate::bytes::text_serde;
 use crate::document::{Action, Document, DocumentError, Genesis, Kind, Ordered};
-use crate::epochs::EpochSettings;
-use crate::id::{NetworkId, OperatorId, Sequence};
+use crate::epochs::{EpochSettings, SettingsError};
+use crate::id::{NetworkId, OperatorId, Revision, Sequence};
 use crate::key::PublicKey;
 use crate::keyring::Authority;
 use crate::name::{GroupName, Label, OperatorName};
+use crate::order::Order;
 use crate::time::{Span, UnixTime};
 
 /// Why a policy does not hold together.
@@ -37,6 +38,12 @@ pub enum PolicyError {
     /// A rule that leaves out where from or where to.
     #[error("a rule needs at least one '{0}'; everybody is 'all'")]
     NoEnd(&'static str),
+    /// Epoch settings that can work in no network.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Groups that do not stand in the order of their names.
+    #[error("the groups do not stand in the order of their names")]
+    Unordered,
     /// Ports where the protocol has none.
     #[error("ports go with tcp or udp, not with {0}")]
     PortsWithout(Protocol),
@@ -279,6 +286,8 @@ pub struct MembershipRule {
 pub struct Policy {
     /// The network.
     pub network: NetworkId,
+    /// The genesis revision whose keys sign it.
+    pub revision: Revision,
     /// Rises with each policy.
     pub version: Sequence,
     /// When it was signed.
@@ -301,13 +310,11 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The operator who may have nodes do `action`; its key goes into the keyring that verifies the command.
-    pub fn operator_for(&self, id: OperatorId, action: Action) -> Option<&Operator> {
-        let named = self
-            .operators
+    /// The operator with this id.
+    pub fn operator(&self, id: OperatorId) -> Option<&Operator> {
+        self.operators
             .iter()
-            .find(|operator| OperatorId::of(&operator.key) == id);
-        named.filter(|operator| operator.role.may(action))
+            .find(|operator| OperatorId::of(&operator.key) == id)
     }
 
     fn selectors(&self) -> impl Iterator<Item = &Selector> {
@@ -320,6 +327,9 @@ impl Policy {
     }
 
     fn check_groups(&self) -> Result<(), PolicyError> {
+        if !self.groups.is_sorted_by_key(|group| &group.name) {
+            return Err(PolicyError::Unordered);
+        }
         let mut defined = BTreeSet::new();
         for group in self.groups.iter() {
             if !defined.insert(&group.name) {
@@ -374,6 +384,7 @@ impl Policy {
 
     /// Whether the policy holds together, apart from the network that it is for.
     pub fn check_sound(&self) -> Result<(), PolicyError> {
+        self.epochs.check_floors()?;
         self.check_groups()?;
         self.check_operators()?;
         self.check_membership()?;
@@ -389,17 +400,25 @@ impl Document for Policy {
         self.network
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn check(&self) -> Result<(), DocumentError> {
         Ok(self.check_sound()?)
     }
 
-    fn check_within(&self, genesis: &Genesis) -> Result<(), DocumentError> {
+    fn check_within(&self, genesis: &Genesis, _now: UnixTime) -> Result<(), DocumentError> {
+        let signs = |key: &PublicKey| *key == genesis.root || genesis.authority.keys.contains(key);
+        if let Some(operator) = self.operators.iter().find(|operator| signs(&operator.key)) {
+            return Err(DocumentError::OperatorIsAuthority(operator.name.clone()));
+        }
         Ok(self.epochs.check(&genesis.ceilings)?)
     }
 }
 
 impl Ordered for Policy {
-    fn sequence(&self) -> Sequence {
-        self.version
+    fn order(&self) -> Order {
+        Order::under(self.revision, self.version)
     }
 }
