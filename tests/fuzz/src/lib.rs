@@ -19,4 +19,5 @@
 //!
 //! A new target is a function, a line in `TARGETS`, a program of four lines and a folder with one sound input.
 
+pub mod netconfig;
 pub mod proto;
