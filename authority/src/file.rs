@@ -121,8 +121,8 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// A path as a shell reads it back.
-pub(crate) fn shown(path: &Path) -> String {
+/// A path as people paste it into a shell.
+pub fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
     let dashed = if text.starts_with('-') { "./" } else { "" };

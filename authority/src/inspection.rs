@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use tidegate_proto::{
-    AuthoritySet, EpochCeilings, Genesis, GenesisHash, KeyId, PublicKey, Span, TlsTrust,
+    AuthoritySet, EpochCeilings, Genesis, GenesisHash, KeyId, PublicKey, Span, Suite, TlsTrust,
     TrustChain, UnixTime, Verified,
 };
 
@@ -82,6 +82,13 @@ impl Inspection {
         row(f, "IPv6", self.genesis.ipv6)
     }
 
+    fn suites(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = self.genesis.suites.iter().map(|suite| match suite {
+            Suite::V1 => "ed25519-x25519-xwing-v1",
+        });
+        names.try_for_each(|name| row(f, "suite", name))
+    }
+
     fn timing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (epochs, ceilings) = (&self.genesis.epochs, &self.genesis.ceilings);
         row(
@@ -147,6 +154,7 @@ impl fmt::Display for Inspection {
         self.identity(f)?;
         self.keys(f)?;
         self.addresses(f)?;
+        self.suites(f)?;
         self.timing(f)?;
         self.whereabouts(f)
     }

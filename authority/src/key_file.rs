@@ -28,6 +28,11 @@ pub enum KeyFileError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A passphrase for a key that anybody can use without.
+    #[error(
+        "{0} is not protected by a passphrase, though one is given; leave --passphrase-file out, or protect the key: openssl pkcs8 -topk8 -in {0} -out NEW-FILE"
+    )]
+    NotProtected(String),
     /// A passphrase file whose first line is empty.
     #[error("the first line of {0} is empty; write the passphrase there")]
     NoPassphrase(String),
@@ -40,7 +45,12 @@ pub fn read_signing_key(
 ) -> Result<SigningKey, KeyFileError> {
     let bytes = file::read(path, LONGEST, Secrecy::Secret)?;
     let text = str::from_utf8(&bytes).unwrap_or_default();
-    pem::signing_key_from_pem(text, passphrase).map_err(|reason| unusable(path, reason))
+    let key =
+        pem::signing_key_from_pem(text, passphrase).map_err(|reason| unusable(path, reason))?;
+    if passphrase.is_some() && !text.contains("-----BEGIN ENCRYPTED ") {
+        return Err(KeyFileError::NotProtected(shown(path)));
+    }
+    Ok(key)
 }
 
 /// Reads a public key, which anybody may be able to read.

@@ -32,7 +32,7 @@ mod inspection;
 mod key_file;
 mod new_file;
 
-pub use file::FileError;
+pub use file::{FileError, shown};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use genesis_file::{ChainError, GenesisFileError, follow, read_genesis};
 pub use inspection::Inspection;

@@ -154,11 +154,8 @@ fn unnamed_file(folder: &Path, name: &Path, mode: Mode) -> io::Result<Created> {
 
 fn named_file(folder: &Path, name: &Path, mode: Mode) -> io::Result<Created> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let path = folder.join(format!(
-        ".{}.{}.new",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
+    let unique = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let path = folder.join(format!(".{}.{unique:016x}.new", name.to_string_lossy()));
     let file: OwnedFd = rustix::fs::open(&path, flags, mode)?;
     Ok((File::from(file), Some(path)))
 }

@@ -39,6 +39,7 @@ mod apply;
 pub mod change;
 pub mod desired;
 mod digest;
+pub mod dns;
 pub mod error;
 pub mod firewall;
 mod foreign;

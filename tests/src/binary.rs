@@ -18,11 +18,20 @@ static BUILDING: Mutex<()> = Mutex::new(());
 /// It lies beside the running test, in the same profile. If it is missing or older than one of its sources, cargo
 /// builds it first, since `cargo test` builds the programs of no package but the tested one.
 pub fn binary(name: &str) -> Result<PathBuf, LabError> {
+    fresh("--bin", "", name)
+}
+
+/// Like [`binary`], for an example, such as `split-dns`.
+pub fn example(name: &str) -> Result<PathBuf, LabError> {
+    fresh("--example", "examples", name)
+}
+
+fn fresh(kind: &str, place: &str, name: &str) -> Result<PathBuf, LabError> {
     let directory = programs().map_err(LabError::os("find the test's own directory"))?;
-    let path = directory.join(name);
+    let path = directory.join(place).join(name);
     let _one_at_a_time = locked(&BUILDING);
     if !is_fresh(&path) {
-        build(name, &directory)?;
+        build(kind, name, &directory)?;
     }
     Ok(path)
 }
@@ -57,7 +66,7 @@ fn modified(path: &Path) -> io::Result<SystemTime> {
     fs::metadata(path)?.modified()
 }
 
-fn build(name: &str, directory: &Path) -> Result<(), LabError> {
+fn build(kind: &str, name: &str, directory: &Path) -> Result<(), LabError> {
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
@@ -66,7 +75,7 @@ fn build(name: &str, directory: &Path) -> Result<(), LabError> {
         .args([
             "build",
             "--locked",
-            "--bin",
+            kind,
             name,
             "--profile",
             profile,

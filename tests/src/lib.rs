@@ -34,6 +34,7 @@
 //! * Code that needs the host's network runs in [`Host::enter`]. Sockets made there stay there and work anywhere.
 //! * Nothing in the lab has a name outside of it, so labs never meet, with the same addresses either. All of it ends
 //!   with the [`Lab`]; if the test is killed the kernel ends it, as every host hangs on a pipe that only the test holds.
+//! * A [`Machine`] is a whole Debian with systemd, booted, on a network of the lab.
 //! * Never sleep: [`wait_until`] and [`wait_for`] take a deadline. What must *not* arrive is shown by a [`Counter`] or a
 //!   [`Capture`], which have seen all that passed before they are asked, and by something sent later that arrived.
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ mod error;
 mod host;
 mod lab;
 mod link;
+mod machine;
 mod nat;
 mod network;
 mod process;
@@ -55,7 +57,7 @@ mod switch;
 mod wait;
 
 pub use crate::{
-    binary::binary,
+    binary::{binary, example},
     capture::{Capture, Packet},
     command::{Command, Output},
     counter::Counter,
@@ -63,6 +65,7 @@ pub use crate::{
     host::Host,
     lab::Lab,
     link::{Direction, Link},
+    machine::{Machine, debs},
     nat::{Nat, Router},
     network::Network,
     process::Process,

@@ -248,9 +248,9 @@ fn policies(network: &Network) {
         ..own.clone()
     };
     let (own, peer, stranger) = (
-        Subject::from(&own),
-        Subject::from(&peer),
-        Subject::from(&stranger),
+        Subject::new(&own, &network.genesis),
+        Subject::new(&peer, &network.genesis),
+        Subject::new(&stranger, &network.genesis),
     );
     assert!(policy.permits(&own, &peer) && !policy.permits(&stranger, &stranger));
     row(

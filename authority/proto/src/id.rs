@@ -248,6 +248,11 @@ counter! {
     /// How many times the root has signed a new genesis; the first is 1.
     Revision
 }
+impl Revision {
+    /// The revision that founds a network.
+    pub const FIRST: Self = Self(1);
+}
+
 counter! {
     /// The place of a document among those of its kind.
     Sequence

@@ -49,7 +49,7 @@ fn policy(text: &str) -> Policy {
     let network = NetworkId::from_bytes([9; 16]);
     PolicyFile::parse(text)
         .unwrap()
-        .into_policy(network, fixtures::FIRST, seq(1), NOW)
+        .into_policy(network, Revision::FIRST, seq(1), NOW)
 }
 
 fn prefixes(texts: &[&str]) -> Vec<Prefix> {
@@ -212,7 +212,7 @@ fn the_file_form_survives_reading_and_writing() {
     let again = PolicyFile::parse(&text).unwrap();
     let (network, version) = (policy.network, policy.version);
     assert_eq!(
-        again.into_policy(network, fixtures::FIRST, version, policy.issued_at),
+        again.into_policy(network, Revision::FIRST, version, policy.issued_at),
         policy,
         "{text}"
     );

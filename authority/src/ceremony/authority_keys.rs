@@ -1,6 +1,6 @@
 //! The keys that sign for the authority, and how many of them must.
 
-use tidegate_proto::{AuthoritySet, BoundedSet, DocumentError, KeyId, PublicKey};
+use tidegate_proto::{AuthoritySet, BoundedSet, DocumentError, KeyId, PublicKey, Revision};
 
 use super::CeremonyError;
 
@@ -35,8 +35,12 @@ impl AuthorityKeys {
         self.count() as u32 / 2 + 1 // at most MOST_KEYS
     }
 
-    /// These keys, of which `threshold` must sign.
-    pub fn with_threshold(self, threshold: u32) -> Result<AuthoritySet, CeremonyError> {
+    /// These keys, of which `threshold` must sign from revision `since` on.
+    pub fn with_threshold(
+        self,
+        threshold: u32,
+        since: Revision,
+    ) -> Result<AuthoritySet, CeremonyError> {
         let impossible = DocumentError::Threshold {
             threshold: threshold as usize,
             keys: self.count(),
@@ -47,6 +51,7 @@ impl AuthorityKeys {
         Ok(AuthoritySet {
             keys: BoundedSet::new(self.0).map_err(|_| CeremonyError::rule(impossible))?,
             threshold,
+            since,
             previous_until: None,
         })
     }
@@ -87,7 +92,7 @@ mod tests {
         let set = |threshold| {
             AuthorityKeys::new(keys(3))
                 .unwrap()
-                .with_threshold(threshold)
+                .with_threshold(threshold, Revision::FIRST)
         };
         assert!(set(0).is_err() && set(4).is_err());
         assert_eq!(set(3).unwrap().threshold, 3);

@@ -1,8 +1,8 @@
 //! The next genesis of a network.
 
 use tidegate_proto::{
-    Anchor, AuthoritySet, Digest, Genesis, Ipv4Range, KeyId, Origin, Signed, SigningKey, Span,
-    TlsTrust, TrustChain, UnixTime,
+    Anchor, AuthoritySet, Digest, Genesis, Ipv4Range, KeyId, Origin, Revision, Signed, SigningKey,
+    Span, TlsTrust, TrustChain, UnixTime,
 };
 
 use super::{AuthorityKeys, CeilingChanges, CeremonyError, EpochChanges, bounded, distinct};
@@ -56,7 +56,7 @@ impl Succession {
             return Err(CeremonyError::NoChange);
         }
         let next = Genesis {
-            revision: current.revision.next().ok_or(CeremonyError::LastRevision)?,
+            revision: next_revision(current)?,
             previous: Some(current.digest()),
             issued_at: now,
             ..changed
@@ -77,7 +77,7 @@ impl Succession {
             Some(urls) => distinct("URLs", urls)?,
             None => current.urls.clone(),
         };
-        let authority = authority_set(self.keys, self.threshold, &current.authority)?;
+        let authority = authority_set(self.keys, self.threshold, current)?;
         Ok(Genesis {
             authority: overlapping(authority, self.overlap, current, now)?,
             ipv4: bounded("IPv4 ranges", ranges)?,
@@ -117,12 +117,18 @@ fn is_same(changed: &Genesis, current: &Genesis) -> bool {
     *changed == current
 }
 
-/// The keys and threshold to come. Fewer signatures never suffice unless somebody said so.
+fn next_revision(current: &Genesis) -> Result<Revision, CeremonyError> {
+    current.revision.next().ok_or(CeremonyError::LastRevision)
+}
+
+/// The keys and threshold to come. Fewer signatures never suffice unless somebody said so; and where nothing changes,
+/// what the keys have signed goes on counting.
 fn authority_set(
     keys: Option<AuthorityKeys>,
     threshold: Option<u32>,
-    current: &AuthoritySet,
+    genesis: &Genesis,
 ) -> Result<AuthoritySet, CeremonyError> {
+    let current = &genesis.authority;
     let keys = match keys {
         Some(keys) => keys,
         None => AuthorityKeys::new(current.keys.to_vec())?,
@@ -140,7 +146,15 @@ fn authority_set(
             });
         }
     };
-    keys.with_threshold(threshold)
+    let mut next = keys.with_threshold(threshold, next_revision(genesis)?)?;
+    if is_same_authority(&next, current) {
+        next.since = current.since;
+    }
+    Ok(next)
+}
+
+fn is_same_authority(one: &AuthoritySet, other: &AuthoritySet) -> bool {
+    (&one.keys, one.threshold) == (&other.keys, other.threshold)
 }
 
 /// `next`, beside which the current keys count for a while if `overlap` says so.
@@ -153,7 +167,7 @@ fn overlapping(
     let Some(overlap) = overlap.filter(|span| *span != Span::default()) else {
         return Ok(next);
     };
-    if (&next.keys, next.threshold) == (&current.authority.keys, current.authority.threshold) {
+    if is_same_authority(&next, &current.authority) {
         return Err(CeremonyError::NothingRetires);
     }
     let most = current.ceilings.certificate;

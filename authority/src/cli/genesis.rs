@@ -7,7 +7,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tidegate_authority::ceremony::{Founding, Succession};
-use tidegate_authority::{Access, Fingerprint, Inspection, NewFile, follow, publish, read_genesis};
+use tidegate_authority::{
+    Access, Fingerprint, Inspection, NewFile, follow, publish, read_genesis, shown,
+};
 use tidegate_proto::{
     BoundedSet, Digest, EpochCeilings, Genesis, GenesisHash, Ipv4Range, Ipv6Range, NetworkId,
     NetworkName, Origin, Revision, Signed, Span, TlsTrust, TrustChain, UnixTime,
@@ -169,7 +171,7 @@ impl New {
         let root = self.passphrase.open(&self.root)?;
         let founding = Founding {
             name: self.name,
-            authority: keys.with_threshold(threshold)?,
+            authority: keys.with_threshold(threshold, Revision::FIRST)?,
             ipv4: self.ipv4,
             ipv6: self.ipv6,
             ceilings: self.ceilings.changes().applied_to(EpochCeilings::default()),
@@ -194,8 +196,7 @@ impl Verify {
         let earlier = earlier.collect::<Result<Vec<_>, _>>()?;
         let last = read_genesis(&self.genesis)?;
         let trusted = self.hash.map(|fingerprint| fingerprint.0);
-        let chain =
-            follow(&earlier, &last, trusted).with_context(|| self.genesis.display().to_string())?;
+        let chain = follow(&earlier, &last, trusted).with_context(|| shown(&self.genesis))?;
         let verdict = Verdict::new(&chain, earlier.len(), trusted);
         if self.json {
             return in_json(&verdict);
@@ -251,7 +252,7 @@ impl Succeed {
 
 /// The genesis in a file, checked against the root that it names itself.
 fn own_word(path: &Path) -> anyhow::Result<TrustChain> {
-    follow(&[], &read_genesis(path)?, None).with_context(|| path.display().to_string())
+    follow(&[], &read_genesis(path)?, None).with_context(|| shown(path))
 }
 
 fn write(signed: &Signed<Genesis>, out: &Path) -> anyhow::Result<()> {
@@ -272,7 +273,7 @@ fn founded(signed: &Signed<Genesis>, out: &Path) -> anyhow::Result<String> {
          tidegate-authority genesis verify {out} --hash '{hash}'\n",
         name = genesis.name,
         network = genesis.network,
-        out = out.display(),
+        out = shown(out),
         at = genesis.issued_at,
         count = genesis.authority.keys.len(),
         threshold = genesis.authority.threshold,
@@ -289,7 +290,7 @@ fn succeeded(before: &TrustChain, signed: &Signed<Genesis>, out: &Path) -> anyho
         new.revision,
         new.name,
         new.issued_at,
-        out.display()
+        shown(out)
     );
     if (&old.authority.keys, old.authority.threshold)
         != (&new.authority.keys, new.authority.threshold)
@@ -305,7 +306,7 @@ fn succeeded(before: &TrustChain, signed: &Signed<Genesis>, out: &Path) -> anyho
         text,
         "Hash: {}\nNext: give {} to the authority. Never sign another revision {}: nodes that see two stop.\n",
         Fingerprint(signed.digest()),
-        out.display(),
+        shown(out),
         new.revision
     )?;
     Ok(text)

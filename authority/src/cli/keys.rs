@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use getrandom::SysRng;
 use rand_core::{TryRng, UnwrapErr};
-use tidegate_authority::{Access, NewFile, publish, read_passphrase, read_signing_key};
+use tidegate_authority::{Access, NewFile, publish, read_passphrase, read_signing_key, shown};
 use tidegate_proto::pem::{
     Passphrase, public_key_to_pem, signing_key_to_encrypted_pem, signing_key_to_pem,
 };
@@ -81,7 +81,7 @@ impl Root {
              Next: keep it on a machine without a network, and a copy in a safe. Whoever has it owns the network; \
              if it is lost, the network can never change its keys.\n",
             KeyId::of(&key.public_key()),
-            out.display(),
+            shown(&out),
         ))
     }
 }
@@ -107,9 +107,9 @@ impl Key {
             "Wrote the authority key {} to {} and its public half to {}.\n\
              Next: take {} to the machine that holds the root key, and check this key id there.\n",
             KeyId::of(&key.public_key()),
-            out.display(),
-            public.display(),
-            public.display(),
+            shown(&out),
+            shown(&public),
+            shown(&public),
         ))
     }
 }

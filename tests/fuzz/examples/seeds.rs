@@ -4,15 +4,15 @@ use std::path::Path;
 use std::{fs, io};
 
 use serde::Serialize;
-use tidegate_fuzz::proto::fixtures::{NOW, Network, nonce, seq, set};
+use tidegate_fuzz::proto::fixtures::{NOW, Network, nonce, place, seq, set};
 use tidegate_proto::api::{
     Enroll, Enrolled, GrantWithList, Heartbeat, HeartbeatReply, Outstanding, Problem, Renew,
     RevocationStatus, Revoke,
 };
 use tidegate_proto::policy::PolicyFile;
 use tidegate_proto::{
-    BoundedList, Digest, Document, Invite, InviteToken, NodeKeys, RequestParts, RevocationKind,
-    Signed, SigningKey, TlsPin, TlsTrust, pem,
+    BoundedList, Digest, Document, Invite, InviteToken, NodeKeys, Place, RequestParts,
+    RevocationKind, Signed, SigningKey, TlsPin, TlsTrust, pem,
 };
 
 fn main() -> io::Result<()> {
@@ -110,7 +110,12 @@ fn possession(network: &Network) -> (NodeKeys, tidegate_proto::Challenge, tidega
         sealing: network.sealing.public_key().expect("a sound key"),
     };
     let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(11);
-    let (challenge, answer) = keys.challenge(&mut rng).expect("sound keys");
+    let origin = parsed("https://authority.example.org:7443");
+    let place = Place {
+        network: network.genesis.network,
+        origin: &origin,
+    };
+    let (challenge, answer) = keys.challenge(place, &mut rng).expect("sound keys");
     (keys, challenge, answer)
 }
 
@@ -127,7 +132,7 @@ fn heartbeat(network: &Network, record: Signed<tidegate_proto::PeerRecord>) -> H
     Heartbeat {
         program: parsed("0.1.0"),
         nonce: nonce(3),
-        list: seq(7),
+        list: place(7),
         policy: seq(3),
         roster: seq(12),
         record: Some(record),
@@ -141,10 +146,11 @@ fn status(network: &Network) -> RevocationStatus {
         stopped_at: NOW,
     };
     RevocationStatus {
-        list: seq(7),
+        list: place(7),
         confirmed: set([network.node()]),
         outstanding: BoundedList::new(vec![outstanding]).expect("one is not too many"),
         bound: Some(NOW),
+        trusts_rtc: true,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use tidegate_proto::policy::{PolicyFile, PortRange, Selector};
 use tidegate_proto::{
-    Answer, Digest, Endpoint, GroupName, Invite, Ipv4Range, Ipv6Range, KeyId, Kind, Label,
-    NetworkId, NetworkName, NodeId, NodeName, Nonce, OperatorId, OperatorName, Origin, Prefix,
-    PublicKey, Reason, RequestSignature, Role, SealedKey, SealingKeyHash, SealingPublicKey,
+    Digest, Endpoint, GroupName, Invite, Ipv4Range, Ipv6Range, KeyId, Kind, Label, NetworkId,
+    NetworkName, NodeId, NodeName, Nonce, OperatorId, OperatorName, Origin, Prefix, PublicKey,
+    Reason, RequestSignature, Revision, Role, SealedKey, SealingKeyHash, SealingPublicKey,
     Sequence, Span, Tag, TlsPin, UnixTime, WgPublicKey, base64_encode,
 };
 
@@ -62,7 +62,6 @@ fn keys(text: &str) {
     check_text::<SealingPublicKey>(text);
     check_text::<SealingKeyHash>(text);
     check_text::<SealedKey>(text);
-    check_text::<Answer>(text);
 }
 
 /// The `Authorization` header of a signed request.
@@ -110,7 +109,12 @@ pub fn policy_file(data: &[u8]) {
     match PolicyFile::parse(text) {
         Ok(file) => {
             let into_policy = |file: PolicyFile| {
-                file.into_policy(NetworkId::from_bytes([1; 16]), Sequence::MAX, UnixTime::MAX)
+                file.into_policy(
+                    NetworkId::from_bytes([1; 16]),
+                    Revision::MAX,
+                    Sequence::MAX,
+                    UnixTime::MAX,
+                )
             };
             let policy = into_policy(file);
             let again = PolicyFile::parse(&PolicyFile::render(&policy)).unwrap();
