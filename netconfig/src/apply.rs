@@ -54,11 +54,6 @@ impl Failure {
             }
         }
     }
-
-    /// Whether the kernel says that we may not.
-    pub(crate) fn forbidden(&self) -> bool {
-        matches!(self.error, ChangeError::Netlink(error) if error.is(libc::EPERM))
-    }
 }
 
 /// Whether two changes can be sent to the kernel at once.

@@ -93,6 +93,12 @@ impl Host {
     /// # Errors
     /// When nothing can be done at all.
     pub fn reconcile(&mut self, desired: &Desired) -> Result<Outcome, HostError> {
+        self.foreign = None;
+        self.repair(desired)
+    }
+
+    /// As [`Host::reconcile`], for a caller that has told us of all changes to the routes of others since the last time.
+    pub(crate) fn repair(&mut self, desired: &Desired) -> Result<Outcome, HostError> {
         desired.check()?;
         self.follow(desired)?;
         let mut outcome = Outcome::default();
@@ -235,9 +241,6 @@ impl Host {
                 failures.extend(apply::make(&mut self.netlink, change, marks)?);
                 self.journal.changed();
             }
-        }
-        if failures.iter().any(Failure::forbidden) {
-            return Err(HostError::NotPermitted);
         }
         Ok(failures)
     }

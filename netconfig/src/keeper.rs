@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::change::Change;
 use crate::desired::{Desired, LinkId, LinkName};
@@ -15,19 +15,22 @@ use crate::digest::{Digest, Known};
 use crate::foreign::ForeignSet;
 use crate::host::{Host, HostError, Outcome};
 use crate::plan::Conflict;
-use crate::watch::Watch;
+use crate::watch::{Event, Watch};
 
 /// Events come in bursts; this long after the first one we look.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The longest pause between two repairs.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two repairs: whatever happens, one second is enough for each.
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
 /// After this long without a repair, the next one is made at once again.
 const FORGIVEN: Duration = Duration::from_secs(10);
 
 /// What could not be done is tried again after this.
 const RETRY: Duration = Duration::from_secs(15);
+
+/// A pause before events are listened for again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Notices that nobody fetches are dropped beyond this.
 const NOTICES: usize = 256;
@@ -192,14 +195,28 @@ impl State {
                     Ok(events) => self.hear(events),
                     Err(error) => {
                         self.tell(Notice::Trouble(error.into()));
-                        return;
+                        watch = self.listen_again().await;
                     }
                 },
             }
         }
     }
 
-    fn hear(&mut self, events: Vec<crate::watch::Event>) {
+    /// Opens another socket for events, however long it takes; meanwhile anything may have happened.
+    async fn listen_again(&mut self) -> Watch {
+        loop {
+            sleep(LISTEN_AGAIN).await;
+            match Watch::open() {
+                Ok(watch) => {
+                    self.hear(vec![Event::Overrun]);
+                    return watch;
+                }
+                Err(error) => self.tell(Notice::Trouble(error.into())),
+            }
+        }
+    }
+
+    fn hear(&mut self, events: Vec<Event>) {
         let mut nothing = ForeignSet::default();
         let foreign = self
             .host
@@ -230,6 +247,8 @@ impl State {
                 Ok(outcome) => self.judge(outcome),
                 Err(error) => {
                     self.tell(Notice::Trouble(error));
+                    // What the events said is lost, so everything is read again.
+                    (self.digest.look, self.digest.rescan) = (true, true);
                     self.due = Some(Instant::now() + RETRY);
                 }
             }
@@ -262,9 +281,13 @@ impl State {
 
     async fn set(&mut self, desired: Desired) -> Result<Outcome, HostError> {
         desired.check()?;
-        self.known.wanted = desired.device.as_ref().map(|device| device.link.clone());
+        let wanted = desired.device.as_ref().map(|device| device.link.clone());
+        if wanted != self.known.wanted {
+            // Else the device is followed, whatever it is called by now.
+            self.known.device = None;
+        }
+        self.known.wanted = wanted;
         self.known.marks = desired.marks.clone();
-        self.known.device = None;
         self.desired = desired;
         let outcome = self.reconcile(Digest::default()).await?;
         self.conflicts.clone_from(&outcome.conflicts);
@@ -326,7 +349,7 @@ fn look(host: &mut Host, desired: &Desired, digest: &Digest) -> Result<Outcome, 
             host.rescan_link(*link)?;
         }
     }
-    host.reconcile(desired)
+    host.repair(desired)
 }
 
 /// How soon the next repair may be.

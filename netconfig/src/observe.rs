@@ -105,7 +105,8 @@ fn observe_links(
         .filter_map(Undo::link)
         .collect::<std::collections::BTreeSet<u32>>();
     for index in known {
-        if let Some(told) = find_link(netlink, &LinkId::Index(index))? {
+        // In another network namespace the number may be any link's; we only ever touch tunnels.
+        if let Some(told) = find_link(netlink, &LinkId::Index(index))?.filter(|told| told.tunnel) {
             observed.links.insert(index, told.into());
         }
     }

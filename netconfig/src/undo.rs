@@ -112,3 +112,72 @@ impl Step for Booted {
         Self::key_of(&self.boot, &self.step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::codec::decode;
+    use crate::prefix::Family;
+    use crate::sysctl::Leaf;
+
+    fn line(body: &str) -> Vec<u8> {
+        format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes())).into_bytes()
+    }
+
+    fn read(step: &str) -> Vec<Undo> {
+        let body = format!(r#"+{{"boot":"b","step":{step}}}"#);
+        decode::<Booted>(&line(&body))
+            .pending
+            .iter()
+            .map(|booted| booted.step.clone())
+            .collect()
+    }
+
+    #[test]
+    fn every_step_survives_the_journal() {
+        let key = SysctlKey::link(Family::V6, "eth0", Leaf::AcceptRa);
+        for step in [
+            Undo::Routes { protocol: 116 },
+            Undo::Rules { protocol: 116 },
+            Undo::Table {
+                name: "tidegate".into(),
+            },
+            Undo::Address {
+                link: 7,
+                address: "100.64.0.5/32".parse().unwrap(),
+            },
+            Undo::Mtu { link: 7, was: 1500 },
+            Undo::Queue { link: 7, was: 500 },
+            Undo::Up { link: 7 },
+            Undo::Sysctl {
+                key,
+                was: "1".into(),
+            },
+        ] {
+            assert_eq!(read(&serde_json::to_string(&step).unwrap()), [step]);
+        }
+    }
+
+    #[test]
+    fn steps_that_name_anything_else_are_not_steps() {
+        for step in [
+            r#"{"undo":"sysctl","key":"kernel/core_pattern","was":"|/bin/sh"}"#,
+            r#"{"undo":"sysctl","key":"net/ipv4/conf/../../../kernel/panic","was":"1"}"#,
+            r#"{"undo":"shell","command":"rm"}"#,
+            r#"{"undo":"up","link":7,"more":1}"#,
+            r#"{"undo":"up","link":-1}"#,
+        ] {
+            assert_eq!(read(step), [], "{step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn well_summed_nonsense_never_panics(body in "[+-]?\\PC{0,80}", step in "[\\[\\]{}\":,a-z0-9/]{0,80}") {
+            let _ = decode::<Booted>(&line(&body));
+            read(&step);
+        }
+    }
+}

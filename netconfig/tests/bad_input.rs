@@ -62,7 +62,7 @@ fn without_cap_net_admin_nothing_is_changed() {
         said.contains("CAP_NET_ADMIN is missing, nothing was changed"),
         "{said}"
     );
-    assert_eq!(bench.snapshot(), before);
+    bench.becomes(&before);
     assert_eq!(
         std::fs::read(bench.state().join("network.journal")).unwrap(),
         b"",
@@ -151,7 +151,7 @@ fn as_with(bench: &Bench, desired: &Desired) {
     let got = bench.snapshot();
     bench.undo();
     bench.apply(desired);
-    assert_eq!(bench.snapshot(), got);
+    bench.becomes(&got);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_prefix_outside_of_the_overlay_changes_nothing() {
         HostError::Desired(DesiredError::PrefixOutside(prefix("8.8.8.0/24")))
     );
     assert!(refused.to_string().contains("nothing was changed"));
-    assert_eq!(bench.snapshot(), before);
+    bench.becomes(&before);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_state_directory_that_cannot_be_written_stops_before_any_change() {
             .contains("make the state directory writable"),
         "{refused}"
     );
-    assert_eq!(bench.snapshot(), before);
+    bench.becomes(&before);
 }
 
 #[test]

@@ -40,9 +40,18 @@ pub(super) fn unneeded(goal: &Goal, observed: &Observed) -> Vec<Undo> {
     observed
         .made
         .iter()
-        .filter(|step| !needed(goal, step))
+        .filter(|step| !needed(goal, step) && visible(observed, step))
         .cloned()
         .collect()
+}
+
+/// What cannot be looked at cannot be undone now, and is not forgotten.
+fn visible(observed: &Observed, step: &Undo) -> bool {
+    match step {
+        Undo::Table { .. } => observed.abilities.firewall.is_ok(),
+        Undo::Sysctl { .. } => observed.abilities.sysctl.is_ok(),
+        _ => true,
+    }
 }
 
 fn needed(goal: &Goal, step: &Undo) -> bool {

@@ -109,7 +109,37 @@ impl Goal {
                 rest = self.leave_out(part, missing, rest.without(part));
             }
         }
+        self.tell_leftovers(&rest, observed);
         rest
+    }
+
+    /// What we made and cannot take back now, because the host lacks what that needs.
+    fn tell_leftovers(&mut self, rest: &Desired, observed: &Observed) {
+        if rest.exit.is_some() || rest.gateway.is_some() {
+            return;
+        }
+        let made = |which: fn(&Undo) -> bool| observed.made.iter().any(which);
+        let abilities = &observed.abilities;
+        for (made, able, what) in [
+            (
+                made(|step| matches!(step, Undo::Table { .. })),
+                &abilities.firewall,
+                "our firewall table",
+            ),
+            (
+                made(|step| matches!(step, Undo::Sysctl { .. })),
+                &abilities.sysctl,
+                "kernel settings that we changed",
+            ),
+        ] {
+            if let (true, Err(missing)) = (made, able) {
+                let missing = format!("{what} cannot be taken back yet: {missing}");
+                self.problems.push(Problem {
+                    part: Part::Gateway,
+                    missing,
+                });
+            }
+        }
     }
 
     fn leave_out(&mut self, part: Part, missing: &str, rest: Desired) -> Desired {

@@ -7,12 +7,13 @@ pub(crate) mod crowd;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tidegate_netconfig::desired::{
     Data, Device, Exit, Gateway, LinkId, LinkName, Marks, Overlap, RouteKind, Wanted,
 };
 use tidegate_netconfig::{Desired, Family, Host, HostError, Outcome, Prefix};
-use tidegate_tests::{Host as LabHost, Lab};
+use tidegate_tests::{Host as LabHost, Lab, wait_until};
 
 pub(crate) const TUNNEL: &str = "tg0";
 
@@ -61,6 +62,16 @@ impl Bench {
         self.host.sh(line).unwrap()
     }
 
+    /// The host comes to look like this. The kernel adds its own routes for IPv6 addresses in the background.
+    pub(crate) fn becomes(&self, expected: &str) {
+        let _ = wait_until(
+            Duration::from_secs(5),
+            "the host to look as expected",
+            || self.snapshot() == expected,
+        );
+        assert_same(expected, &self.snapshot());
+    }
+
     /// Everything that a person could compare.
     pub(crate) fn snapshot(&self) -> String {
         snapshot(&self.host)
@@ -71,7 +82,8 @@ pub(crate) fn open(state: &Path) -> Result<Host, HostError> {
     Host::open(state, Marks::default())
 }
 
-/// A device that was up once: the first time gives it a queue discipline and an IPv6 address mode for good.
+/// A device that was up once, because the first time gives it a queue discipline for good; and without a link-local
+/// address, which comes at a time of its own.
 pub(crate) fn make_tunnel(host: &LabHost) -> tun_rs::SyncDevice {
     let make = || {
         tun_rs::DeviceBuilder::new()
@@ -81,7 +93,10 @@ pub(crate) fn make_tunnel(host: &LabHost) -> tun_rs::SyncDevice {
             .unwrap()
     };
     let tunnel = host.enter(make).unwrap();
-    host.sh("ip link set tg0 up; ip link set tg0 down").unwrap();
+    host.sh(
+        "ip link set tg0 up; ip link set tg0 down; sysctl -w net.ipv6.conf.tg0.addr_gen_mode=1",
+    )
+    .unwrap();
     tunnel
 }
 
@@ -159,4 +174,17 @@ pub(crate) fn with_gateway(networks: &[&str]) -> Desired {
         }),
         ..desired()
     }
+}
+
+/// Byte for byte, but only the difference is shown.
+fn assert_same(expected: &str, seen: &str) {
+    let without = |one: &str, other: &str| -> Vec<String> {
+        let other: BTreeSet<&str> = other.lines().collect();
+        one.lines()
+            .filter(|line| !other.contains(line))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (gone, new) = (without(expected, seen), without(seen, expected));
+    assert!(expected == seen, "gone: {gone:#?}\nnew: {new:#?}");
 }

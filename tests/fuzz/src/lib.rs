@@ -19,5 +19,6 @@
 //!
 //! A new target is a function, a line in `TARGETS`, a program of four lines and a folder with one sound input.
 
+pub mod netconfig;
 pub mod proto;
 pub mod wg;

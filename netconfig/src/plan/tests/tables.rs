@@ -539,6 +539,25 @@ fn without_a_firewall_neither_exit_nor_gateway_leaves_a_trace() {
 }
 
 #[test]
+fn what_cannot_be_looked_at_is_not_forgotten() {
+    let before = host();
+    let mut host = host();
+    apply(&mut host, &with_gateway());
+    let (table, sysctls) = (host.table.take(), std::mem::take(&mut host.sysctls));
+    host.abilities.firewall = Err("nft is not installed".into());
+    host.abilities.sysctl = Err("/proc/sys is not there".into());
+    let blind = apply(&mut host, &Desired::nothing(Marks::default()));
+    let told: Vec<String> = blind.problems.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 2 && told[0].contains("nft is not installed"),
+        "{told:?}"
+    );
+    (host.table, host.sysctls, host.abilities) = (table, sysctls, before.abilities.clone());
+    apply(&mut host, &Desired::nothing(Marks::default()));
+    assert_eq!(host, before);
+}
+
+#[test]
 fn nothing_wanted_leaves_nothing() {
     let before = host();
     let mut host = host();
