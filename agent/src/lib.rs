@@ -11,5 +11,5 @@
 //! * Data stops before anything else happens when a peer, or this node, is revoked.
 //! * It never links a database.
 //!
-//! The crate is still empty: the trust core that it stands on comes first.
+//! The crate is still empty: the service of the authority comes first.
 #![forbid(unsafe_code)]

@@ -10,5 +10,5 @@
 //! * Order of every document kind is (genesis revision, sequence), and it never goes back.
 //! * A receipt is asked for only after the data plane has confirmed and the list is stored.
 //!
-//! The crate is still empty: the trust core that it stands on comes first.
+//! The crate is still empty: the service of the authority comes first.
 #![forbid(unsafe_code)]
