@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::bytes::text_serde;
+use crate::bytes::{printable, text_serde};
 use crate::domain;
 use crate::envelope::EnvelopeError;
 
@@ -118,9 +118,7 @@ impl Kind {
 
     /// Kind and version of a payload type; the version need not be one that can be read.
     pub(crate) fn from_payload_type(text: &str) -> Result<(Self, u32), EnvelopeError> {
-        let unknown = || {
-            EnvelopeError::UnknownType(text.chars().filter(|c| !c.is_control()).take(80).collect())
-        };
+        let unknown = || EnvelopeError::UnknownType(printable(text, 80));
         let parts = text
             .strip_prefix(domain::PAYLOAD_TYPE_PREFIX)
             .and_then(|rest| rest.strip_suffix("+json"));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Selector;
 use crate::bounded::{BoundedList, BoundedSet};
-use crate::bytes::text_serde;
+use crate::bytes::{printable, text_serde};
 use crate::document::{Action, Document, DocumentError, Genesis, Kind, Ordered};
 use crate::epochs::{EpochSettings, SettingsError};
 use crate::id::{NetworkId, OperatorId, Revision, Sequence};
@@ -140,7 +140,7 @@ impl FromStr for PortRange {
         let canonical = |r: &Self| r.first <= r.last && r.to_string() == text;
         range
             .filter(canonical)
-            .ok_or_else(|| PortError(text.chars().filter(|c| !c.is_control()).take(40).collect()))
+            .ok_or_else(|| PortError(printable(text, 40)))
     }
 }
 

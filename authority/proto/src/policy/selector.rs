@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::bytes::text_serde;
+use crate::bytes::{printable, text_serde};
 use crate::name::{GroupName, NodeName, Role, Tag};
 use crate::net::Prefix;
 
@@ -52,7 +52,7 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         let because = |reason: String| {
-            let text = text.chars().filter(|c| !c.is_control()).take(80).collect();
+            let text = printable(text, 80);
             SelectorError {
                 text,
                 because: reason,
