@@ -15,6 +15,7 @@ CREATE TABLE policies (
     version BIGINT PRIMARY KEY,
     digest BLOB NOT NULL,
     envelope BLOB NOT NULL,
+    document TEXT NOT NULL,     -- the payload once more, to read here
     issued_at BIGINT NOT NULL
 );
 
@@ -50,6 +51,7 @@ CREATE TABLE nodes (
     not_after BIGINT,           -- of that certificate
     keys_changed_at BIGINT NOT NULL,
     changed BIGINT NOT NULL,    -- the roster version that this row last changed
+    described BIGINT NOT NULL,  -- the roster version at which name, roles, tags or routes last changed
     offline_since BIGINT,
     enrolled_at BIGINT NOT NULL
 );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::document::{Author, Certificate, Document, Genesis};
 use crate::envelope::Signature;
-use crate::id::{KeyId, NetworkId, OperatorId, Revision};
+use crate::id::{KeyId, NetworkId, NodeId, OperatorId, Revision};
 use crate::key::PublicKey;
 use crate::time::UnixTime;
 use crate::verify::{Verified, VerifyError};
@@ -280,6 +280,17 @@ impl Keyring<Node> {
         );
         Self {
             author: Some(Author::Node(certificate.node)),
+            ..keyring
+        }
+    }
+}
+
+impl Keyring<Node> {
+    /// The keyring of a node that the authority itself has on its books. Everybody else has only the certificate.
+    pub fn of_registered(network: NetworkId, revision: Revision, identity: PublicKey) -> Self {
+        let keyring = Self::new(network, revision, KeySet::single(identity));
+        Self {
+            author: Some(Author::Node(NodeId::of(&identity))),
             ..keyring
         }
     }

@@ -1,18 +1,23 @@
 //! The application object.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tidegate_proto::{
-    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Signed, SigningKey, Span,
+    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, SignError, Signed, SigningKey, Span,
     SuccessionError, TrustChain,
 };
+use tokio::sync::Notify;
 
+use super::directory::Directory;
 use super::feed::{Feed, Notice, Subscription};
+use super::heartbeats::Pulse;
+use super::policies::InForce;
 use crate::clock::Clock;
 use crate::signer::{AtRestKey, Signer, SignerError};
-use crate::store::{Location, Store, StoreError};
+use crate::store::list::Current;
+use crate::store::{Location, Store, StoreError, Tx};
 
 /// Limits on what strangers and nodes can cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,9 +72,15 @@ pub enum OpenError {
     /// The keys do not serve.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The first list could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// The database does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A succession was not put in force.
+    #[error("the genesis was not put in force: {0}")]
+    Refused(String),
     /// The operating system gave no random numbers.
     #[error("the system's random number generator failed: {0}")]
     Random(String),
@@ -91,6 +102,12 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) feed: Arc<Feed>,
+    /// Wakes what runs by itself.
+    pub(crate) work: Notify,
+    pub(crate) policy: Mutex<Option<Arc<InForce>>>,
+    pub(crate) list: RwLock<Option<Arc<Current>>>,
+    pub(crate) directory: RwLock<Arc<Directory>>,
+    pub(crate) pulse: Mutex<Pulse>,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -116,7 +133,7 @@ impl Authority {
         let chain = super::genesis::follow(&store, options.genesis).await?;
         let trust = Trust::of(chain, &options.keys)?;
         let feed = Arc::new(Feed::new(&mut rng()?));
-        Ok(Self(Arc::new(Inner {
+        let authority = Self(Arc::new(Inner {
             store,
             trust: RwLock::new(Arc::new(trust)),
             keys: options.keys,
@@ -124,7 +141,24 @@ impl Authority {
             clock: options.clock,
             limits: options.limits,
             feed,
-        })))
+            work: Notify::new(),
+            policy: Mutex::default(),
+            list: RwLock::default(),
+            directory: RwLock::default(),
+            pulse: Mutex::default(),
+        }));
+        authority.first_list().await?;
+        Ok(authority)
+    }
+
+    /// From the first moment on there is a list, if an empty one.
+    async fn first_list(&self) -> Result<(), OpenError> {
+        let this = self.clone();
+        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { refresh(tx).await }))
+            .await
     }
 
     /// The network.
@@ -167,7 +201,7 @@ impl Authority {
     }
 
     /// Has `notice` published once the change is on disk.
-    pub(crate) fn announce(&self, tx: &mut crate::store::Tx, notice: Notice) {
+    pub(crate) fn announce(&self, tx: &mut Tx, notice: Notice) {
         let feed = Arc::clone(&self.0.feed);
         tx.after_commit(move || feed.publish(notice));
     }

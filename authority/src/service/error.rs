@@ -97,6 +97,9 @@ pub enum ReadError {
     /// The node is not a member now.
     #[error("the node is {0}; it gets nothing until an operator lets it in")]
     NotMember(super::NodeStatus),
+    /// The node's certificate has ended.
+    #[error("the node's certificate has ended; renew it")]
+    Expired,
     /// More peers than a roster holds.
     #[error(
         "the roster would hold more than {} peers; narrow the policy",
@@ -116,6 +119,7 @@ coded!(ReadError {
     Self::NoRevocation => "no-such-revocation", Missing;
     Self::NotYet(_) => "not-yet", Missing;
     Self::NotMember(_) => "not-a-member", Forbidden;
+    Self::Expired => "certificate-expired", Forbidden;
     Self::RosterTooLarge => "roster-too-large", Internal;
 } inner { Sign, Store });
 

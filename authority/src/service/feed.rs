@@ -63,6 +63,8 @@ pub enum Notice {
     Policy(Sequence),
     /// A node came, went or changed: its roster version.
     Node(NodeId, Sequence),
+    /// A node fell silent, or is back.
+    Presence(NodeId),
     /// A node is found elsewhere.
     Record(NodeId),
     /// Grants of an epoch were released: which, and to whom.

@@ -6,10 +6,24 @@
 pub mod access;
 pub mod audit;
 mod authority;
+mod certificates;
+mod challenges;
+mod clockwork;
+mod directory;
+mod enrollment;
+mod epochs;
 mod error;
 pub mod feed;
 mod genesis;
-mod outline;
+mod grants;
+mod heartbeats;
+mod invites;
+mod nodes;
+mod policies;
+mod receipts;
+mod records;
+mod revocations;
+mod rosters;
 mod shape;
 mod stream;
 
@@ -20,9 +34,8 @@ pub use error::{
     PolicyChangeError, ReadError,
 };
 pub use feed::{EventId, Notice, Subscription};
-pub use outline::{Approval, NodeRef};
 pub use shape::{
-    EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeStatus, NodeView, PolicyCheck,
-    Presence, RevocationView,
+    Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
+    NodeView, PolicyCheck, Presence, RevocationView,
 };
 pub use stream::NodeStream;

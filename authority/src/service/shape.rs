@@ -233,3 +233,25 @@ pub struct PolicyCheck {
     /// Nodes that it would leave without any peer.
     pub isolated: Vec<NodeName>,
 }
+
+/// A node by its id or by its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NodeRef {
+    /// By id.
+    Id(NodeId),
+    /// By name.
+    Name(NodeName),
+}
+
+/// What an operator lets a node in with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Approval {
+    /// Another name than the one it asked for.
+    pub name: Option<NodeName>,
+    /// What it is for.
+    pub roles: BoundedSet<Role, 8>,
+    /// Its marks.
+    pub tags: BoundedSet<Tag, 32>,
+    /// Which routes it may have.
+    pub routes: BoundedSet<Prefix, 32>,
+}

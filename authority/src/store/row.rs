@@ -58,10 +58,6 @@ impl Row {
         self.raw(column)
     }
 
-    pub(crate) fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>, StoreError> {
-        self.raw(column)
-    }
-
     pub(crate) fn array<const N: usize>(&self, column: &str) -> Result<[u8; N], StoreError> {
         self.bytes(column)?
             .try_into()
@@ -81,6 +77,31 @@ impl Row {
         self.integer(column)?
             .try_into()
             .map_err(|_| corrupt(column, "is out of range"))
+    }
+
+    pub(crate) fn optional_small(&self, column: &str) -> Result<Option<u32>, StoreError> {
+        let value: Option<i64> = self.raw(column)?;
+        let small =
+            |value: i64| u32::try_from(value).map_err(|_| corrupt(column, "is out of range"));
+        value.map(small).transpose()
+    }
+
+    pub(crate) fn optional_array<const N: usize>(
+        &self,
+        column: &str,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        let bytes: Option<&[u8]> = self.raw(column)?;
+        bytes
+            .map(|bytes| {
+                bytes
+                    .try_into()
+                    .map_err(|_| corrupt(column, "has the wrong length"))
+            })
+            .transpose()
+    }
+
+    pub(crate) fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>, StoreError> {
+        self.raw(column)
     }
 
     pub(crate) fn text(&self, column: &str) -> Result<&str, StoreError> {
