@@ -6,7 +6,7 @@ use tidegate_proto::api::Renew;
 use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{
     Certificate, EpochCeilings, NodeId, NodeKeys, RevocationEntry, RevocationKind, RevocationList,
-    SignError, Signed, Span, UnixTime,
+    SignError, Signed, Span,
 };
 
 use super::audit::{self, Event};

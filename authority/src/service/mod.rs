@@ -27,7 +27,7 @@ mod rosters;
 mod shape;
 mod stream;
 
-pub use access::{Actor, Caller, Operation, SpentNonce};
+pub use access::{AccessError, Actor, Caller, Operation, SpentNonce};
 pub use authority::{Authority, Limits, OpenError, Options};
 pub use error::{
     Blame, Coded, EnrollError, EpochError, InviteError, MembershipError, NodeError,
