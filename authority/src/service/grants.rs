@@ -36,6 +36,8 @@ struct Batch {
 enum Released {
     /// Everybody who could have a grant has it.
     All,
+    /// There are members without a grant, and none could be made for any of them.
+    Impossible,
     /// Some were released; there may be more.
     Some,
     /// The epoch or the list changed meanwhile; nothing left.
@@ -53,7 +55,7 @@ impl Authority {
             match self.release_batch(epoch, None).await? {
                 Released::All | Released::Some => stale = 0,
                 Released::Stale if stale < ATTEMPTS => stale += 1,
-                Released::Stale => return Ok(()), // the next tick goes on
+                Released::Stale | Released::Impossible => return Ok(()), // the next tick goes on
             }
         }
     }
@@ -144,10 +146,12 @@ impl Authority {
             .zip(grants.last())
             .map(|(first, last)| (first.release.node, last.release.node));
         let Some(ends) = ends else {
-            if nobody_left
-                && grant::missing(tx.connection(), place, now, None, 1)
-                    .await?
-                    .is_empty()
+            if !nobody_left {
+                return Ok(Released::Impossible);
+            }
+            if grant::missing(tx.connection(), place, now, None, 1)
+                .await?
+                .is_empty()
             {
                 epoch::set_complete(tx.connection(), epoch.number, epoch.redraw).await?;
             }
@@ -155,6 +159,9 @@ impl Authority {
         };
         let may = grant::still_missing(tx.connection(), place, now, ends).await?;
         grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
+        if grants.is_empty() {
+            return Ok(Released::Some); // another server was faster
+        }
         grants
             .iter_mut()
             .for_each(|grant| grant.release.released_at = now);
@@ -188,7 +195,9 @@ impl Authority {
             let Some(epoch) = self.missing_for(node).await? else {
                 break;
             };
-            self.release_batch(epoch, Some(node)).await?;
+            if let Released::Impossible = self.release_batch(epoch, Some(node)).await? {
+                break;
+            }
         }
         let grants = {
             let mut connection = self.0.store.read().await?;
