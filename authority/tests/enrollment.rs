@@ -1,4 +1,5 @@
 //! Who comes in, by whose word, and who does not.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

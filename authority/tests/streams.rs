@@ -1,4 +1,5 @@
 //! What a node is told: rosters, records, policies and grants; replays; and many changes in one commit.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

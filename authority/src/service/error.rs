@@ -2,8 +2,8 @@
 
 use tidegate_proto::policy::PolicyFileError;
 use tidegate_proto::{
-    DocumentError, EnvelopeError, NodeName, PossessionError, Prefix, RevocationList, Roster,
-    Sequence, SettingsError, SignError, UnixTime, VerifyError,
+    DocumentError, NodeName, PossessionError, Prefix, RevocationList, Roster, Sequence,
+    SettingsError, SignError, UnixTime, VerifyError,
 };
 
 use super::access::AccessError;
@@ -413,10 +413,3 @@ coded!(PolicyChangeError {
     Self::NotGenesisPolicy => "not-genesis-policy", Conflict;
     Self::Refused(_) => "policy-refused", Malformed;
 } inner { Access, Sign, Store });
-
-/// Ids and envelopes out of the database.
-impl From<EnvelopeError> for StoreError {
-    fn from(error: EnvelopeError) -> Self {
-        Self::Corrupt(error.to_string())
-    }
-}

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 mod authority;
+mod bounds;
 mod certificates;
 mod challenges;
 mod clockwork;
