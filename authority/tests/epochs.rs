@@ -48,7 +48,8 @@ async fn after_downtime_the_next_number_begins_now_also_at_another_server() {
     world.hand.advance(Span::from_hours(5));
     let other = world.another().await;
     let (a, b) = tokio::join!(other.tick(), world.authority.tick());
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     assert_eq!(numbers(&world).await, [(2, minutes(300), minutes(315))]);
 }
 

@@ -4,11 +4,13 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use support::{START, World, operator, revoke};
 use tidegate_authority::service::{
     EnrollError, EpochError, MembershipError, NodeError, NodeRef, NodeStatus,
 };
+use tidegate_proto::api::RevocationStatus;
 use tidegate_proto::bound::Revocation;
 use tidegate_proto::*;
 
@@ -451,21 +453,21 @@ async fn b6_a_release_never_overtakes_a_revocation() {
     const ROUNDS: u64 = 40;
     let mut world = World::new().await;
     let other = world.another().await;
+    let stays = world.member("stays").await;
+    let mut members = Vec::new();
+    for index in 0..80 {
+        members.push(world.member(&format!("n-{index}")).await.id());
+    }
     for round in 0..ROUNDS {
-        let (out, stays) = (
-            world.member(&format!("out-{round}")).await,
-            world.member(&format!("in-{round}")).await,
-        );
         world.hand.advance(Span::from_minutes(15));
+        let out = members.swap_remove(0);
         let (here, there) = (world.authority.clone(), other.clone());
         let release = tokio::spawn(async move { here.tick().await });
-        let id = out.id();
         let put_out = tokio::spawn(async move {
-            if round % 2 == 0 {
-                tokio::task::yield_now().await;
-            }
+            // Somewhere between the opening of the epoch and the last release.
+            tokio::time::sleep(Duration::from_millis(round % 20)).await;
             there
-                .revoke(id, revoke(RevocationKind::Revoked), operator())
+                .revoke(out, revoke(RevocationKind::Revoked), operator())
                 .await
         });
         let released: Result<_, EpochError> = release.await.unwrap();
@@ -473,30 +475,34 @@ async fn b6_a_release_never_overtakes_a_revocation() {
         let status = put_out.await.unwrap().unwrap();
         world.authority.tick().await.unwrap();
         other.tick().await.unwrap();
-        check_ledger(&world, out.id(), status.list).await;
+        check_ledger(&world, out, &status).await;
         for server in [&world.authority, &other] {
-            assert_eq!(server.grants(out.id()).await, Ok(vec![]), "round {round}");
+            assert_eq!(server.grants(out).await, Ok(vec![]), "round {round}");
             assert!(!server.grants(stays.id()).await.unwrap().is_empty());
         }
     }
 }
 
-/// The ledger is in the order of commits: from the first release with the new list on, none to the revoked node and
-/// none with an older list; and no drawing was released to anybody twice.
-async fn check_ledger(world: &World, out: NodeId, list: Sequence) {
-    let ledger = world.authority.ledger().await.unwrap();
-    let mut newest = Sequence::default();
+/// Whoever may not have heard was counted when the bound was told: no grant without the list left after it. None left
+/// for the revoked node, and no drawing was released to anybody twice.
+async fn check_ledger(world: &World, out: NodeId, status: &RevocationStatus) {
+    let outstanding = status.outstanding.iter();
+    let told: BTreeMap<_, _> = outstanding.map(|one| (one.node, one.stopped_at)).collect();
     let mut seen = BTreeSet::new();
-    for release in &ledger {
-        assert!(
-            release.list.sequence >= newest,
-            "a grant left under a list that was replaced"
-        );
-        newest = release.list.sequence;
-        assert!(
-            release.node != out || release.list.sequence < list,
-            "a grant left for a revoked node"
-        );
+    let now = world.clock.now();
+    for release in world.authority.ledger().await.unwrap() {
         assert!(seen.insert((release.node, release.epoch, release.redraw)));
+        if release.node == out {
+            assert!(
+                release.list.sequence < status.list,
+                "a grant left for a revoked node"
+            );
+        } else if release.list.sequence < status.list && release.stopped_at() > now {
+            let told = told.get(&release.node);
+            assert!(
+                told >= Some(&release.stopped_at()),
+                "a grant left without the list, after the bound was told"
+            );
+        }
     }
 }
