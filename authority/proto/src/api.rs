@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::bound::Progress;
 use crate::bounded::{BoundedList, BoundedSet};
 use crate::document::{
-    Certificate, EpochGrant, PeerRecord, RevocationKind, RevocationList, TimeStatement,
+    Certificate, EpochGrant, Genesis, PeerRecord, RevocationKind, RevocationList, Roster,
+    TimeStatement,
 };
 use crate::envelope::Signed;
 use crate::id::{NodeId, Sequence};
 use crate::invite::InviteToken;
-use crate::key::SealingPublicKey;
 use crate::name::{Label, NodeName, Reason};
-use crate::net::Prefix;
+use crate::net::{Endpoint, Prefix};
 use crate::order::ListPlace;
-use crate::possession::Answer;
+use crate::policy::Policy;
+use crate::possession::{Answer, NodeKeys};
 use crate::request::Nonce;
 use crate::time::UnixTime;
 
@@ -41,6 +42,8 @@ pub struct Problem {
 /// A newcomer answers its challenge ([`crate::NodeKeys::challenge`]) and asks to be let in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Enroll {
+    /// The keys that it wants to be known by, as in the question for the challenge.
+    pub keys: NodeKeys,
     /// The challenge that is answered.
     pub challenge: Nonce,
     /// The proof that it holds its keys.
@@ -67,9 +70,9 @@ pub enum Enrolled {
 /// A node asks for its next certificate.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Renew {
-    /// The key that its next grants are to be sealed to.
-    pub sealing: SealingPublicKey,
-    /// The challenge over that key, and over the others it keeps.
+    /// Its keys from now on. The identity stays; a new WireGuard key puts the certificates before on the list.
+    pub keys: NodeKeys,
+    /// The challenge over these keys.
     pub challenge: Nonce,
     /// The proof that it holds them.
     pub answer: Answer,
@@ -109,6 +112,59 @@ pub struct GrantWithList {
     pub grant: Signed<EpochGrant>,
     /// The list.
     pub list: Signed<RevocationList>,
+}
+
+/// A node's own word on where it is found, and where the authority saw it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecordWithHint {
+    /// What the node signed.
+    pub record: Signed<PeerRecord>,
+    /// Where its last record came from: an unsigned hint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_from: Option<Endpoint>,
+}
+
+/// A roster, full or a delta, with the certificates that it names, and where their nodes are found.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RosterUpdate {
+    /// Who is in, and who is out.
+    pub roster: Signed<Roster>,
+    /// The certificates of those who are in, in the order of the roster's entries.
+    pub certificates: BoundedList<Signed<Certificate>, 20_000>,
+    /// Where they are found, as far as they have said so.
+    pub records: BoundedList<RecordWithHint, 20_000>,
+}
+
+/// One event of a node's stream. Its name there is the variant's.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamEvent {
+    /// A succession of genesis.
+    Genesis(Signed<Genesis>),
+    /// Who is out.
+    List(Signed<RevocationList>),
+    /// Who may talk to whom.
+    Policy(Signed<Policy>),
+    /// Whom the node may talk to.
+    Roster(RosterUpdate),
+    /// Where a peer is found now.
+    Record(RecordWithHint),
+    /// The node's key to an epoch.
+    Grant(GrantWithList),
+}
+
+impl StreamEvent {
+    /// The event's name in the stream.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Genesis(_) => "genesis",
+            Self::List(_) => "list",
+            Self::Policy(_) => "policy",
+            Self::Roster(_) => "roster",
+            Self::Record(_) => "record",
+            Self::Grant(_) => "grant",
+        }
+    }
 }
 
 /// An operator puts a node out.
