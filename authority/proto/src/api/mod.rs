@@ -6,6 +6,7 @@
 mod access;
 mod admin;
 mod node;
+mod operation;
 mod problem;
 mod revocation;
 mod rule;
@@ -19,6 +20,7 @@ pub use admin::{Approval, Decision, NodeStatus, NodeStatusError, NodeView, Nodes
 pub use node::{
     Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovery, Renew, TimeQuestion,
 };
+pub use operation::{Door, Operation, UnknownOperation};
 pub use problem::{Explanation, Problem};
 pub use revocation::{
     Outstanding, RevocationReport, RevocationStatus, RevocationView, Revocations, Revoke,
