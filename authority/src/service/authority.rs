@@ -158,11 +158,7 @@ impl Authority {
 
     /// From the first moment on there is a list, if an empty one.
     async fn first_list(&self) -> Result<(), OpenError> {
-        let this = self.clone();
-        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { refresh(tx).await }))
+        self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
             .await
     }
 
@@ -203,6 +199,21 @@ impl Authority {
 
     pub(crate) fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.0.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Carries out `effect` as one serialised transaction, and returns when it is on disk. If it fails, or the commit
+    /// does, nothing of it remains and nobody hears of it.
+    pub(crate) async fn effect<T, E, F>(&self, effect: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Self, &mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let this = self.clone();
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { effect(&this, tx).await }))
+            .await
     }
 
     /// Has `notice` published once the change is on disk.

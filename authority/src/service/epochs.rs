@@ -102,8 +102,7 @@ impl Authority {
 
     /// Starts a new epoch at once. One that was opened ahead is drawn again and begins now.
     pub async fn rotate(&self, caller: Caller) -> Result<EpochView, EpochError> {
-        let this = self.clone();
-        let rotate = async move |tx: &mut Tx| -> Result<EpochView, EpochError> {
+        self.effect(async move |this, tx| -> Result<EpochView, EpochError> {
             access::admit(tx, &caller, Some(Operation::Rotate)).await?;
             let fresh = this.rotate_within(tx).await?;
             let detail = serde_json::json!({ "redraw": fresh.redraw });
@@ -114,11 +113,8 @@ impl Authority {
             .await?;
             this.has_work(tx);
             Ok(view(&fresh, 0))
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { rotate(tx).await }))
-            .await
+        })
+        .await
     }
 
     async fn rotate_within(&self, tx: &mut Tx) -> Result<Epoch, EpochError> {

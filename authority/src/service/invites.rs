@@ -32,12 +32,9 @@ impl Authority {
             genesis: genesis.digest(),
             token,
         };
-        let (hash, this) = (invite.token.hash(), self.clone());
-        let keep = async move |tx: &mut Tx| this.keep_invite(tx, new, hash, &caller).await;
+        let hash = invite.token.hash();
         let view = self
-            .0
-            .store
-            .write(move |tx| Box::pin(async move { keep(tx).await }))
+            .effect(async move |this, tx| this.keep_invite(tx, new, hash, &caller).await)
             .await?;
         Ok(MadeInvite { invite, view })
     }
@@ -81,17 +78,14 @@ impl Authority {
 
     /// Takes an invite back.
     pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
-        let revoke = async move |tx: &mut Tx| -> Result<(), InviteError> {
+        self.effect(async move |_, tx| -> Result<(), InviteError> {
             access::admit(tx, &caller, Some(Operation::Invite)).await?;
             let now = tx.now();
             if !invite::revoke(tx.connection(), id, now).await? {
                 return Err(InviteError::Unknown);
             }
             Ok(audit::append(tx, &Event::new("invite.revoked", &caller.actor, id)).await?)
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { revoke(tx).await }))
-            .await
+        })
+        .await
     }
 }
