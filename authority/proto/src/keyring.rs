@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::document::{Action, Author, Certificate, Document, Genesis};
 use crate::envelope::Signature;
-use crate::id::{KeyId, NetworkId, OperatorId, Revision};
+use crate::id::{KeyId, NetworkId, NodeId, OperatorId, Revision};
 use crate::key::PublicKey;
 use crate::policy::{OperatorRole, Policy};
 use crate::time::UnixTime;
@@ -307,6 +307,16 @@ impl Keyring<Node> {
         );
         Self {
             author: Some(Author::Node(certificate.node)),
+            ..keyring
+        }
+    }
+
+    /// The keyring of a node that the authority itself has on its books. Everybody else has only the certificate.
+    pub fn of_registered(network: NetworkId, identity: PublicKey) -> Self {
+        let any = (Revision::default(), Revision::MAX);
+        let keyring = Self::new(network, any, KeySet::single(identity));
+        Self {
+            author: Some(Author::Node(NodeId::of(&identity))),
             ..keyring
         }
     }

@@ -1,0 +1,220 @@
+//! The application object.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use tidegate_proto::{
+    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, SignError, Signed,
+    SigningKey, Span, SuccessionError, TrustChain,
+};
+use tokio::sync::Notify;
+
+use super::directory::Directory;
+use super::feed::{Feed, Notice, Subscription};
+use super::heartbeats::Pulse;
+use super::policies::InForce;
+use crate::clock::Clock;
+use crate::signer::{AtRestKey, Signer, SignerError};
+use crate::store::list::Current;
+use crate::store::{Location, Store, StoreError, Tx};
+
+/// Limits on what strangers and nodes can cause.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Nodes that wait for a decision.
+    pub pending: u32,
+    /// How long they may wait.
+    pub pending_for: Span,
+    /// Invites that stand open.
+    pub invites: u32,
+    /// A node silent for longer is offline, unless the policy says otherwise.
+    pub offline_after: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending: 1000,
+            pending_for: Span::from_hours(7 * 24),
+            invites: 1000,
+            offline_after: Span::from_secs(90),
+        }
+    }
+}
+
+/// What an authority is opened with.
+pub struct Options {
+    /// The database.
+    pub location: Location,
+    /// The authority's signing keys, of this and, if need be, of the next revision.
+    pub keys: Vec<Arc<SigningKey>>,
+    /// The key under which epoch secrets rest.
+    pub at_rest: AtRestKey,
+    /// The genesis chain as far as it is known outside the database, the first revision first.
+    pub genesis: Vec<Signed<Genesis>>,
+    /// The time.
+    pub clock: Clock,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// Why an authority does not start.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Neither the database nor the options hold a genesis.
+    #[error("there is no genesis; run 'tidegate-authority init'")]
+    NoGenesis,
+    /// The chain does not hold together.
+    #[error("the genesis chain is refused: {0}")]
+    Genesis(#[from] SuccessionError),
+    /// The keys do not serve.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The first list could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The database does not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A succession was not put in force.
+    #[error("the genesis was not put in force: {0}")]
+    Refused(String),
+    /// The operating system gave no random numbers.
+    #[error("the system's random number generator failed: {0}")]
+    Random(String),
+}
+
+/// What is trusted and who signs, for one genesis revision.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(crate) chain: TrustChain,
+    pub(crate) keyring: Keyring<AuthorityKeys>,
+    pub(crate) signer: Signer,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) trust: RwLock<Arc<Trust>>,
+    pub(crate) keys: Vec<Arc<SigningKey>>,
+    pub(crate) at_rest: AtRestKey,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) feed: Arc<Feed>,
+    /// Wakes what runs by itself.
+    pub(crate) work: Notify,
+    pub(crate) policy: Mutex<Option<Arc<InForce>>>,
+    pub(crate) list: RwLock<Option<Arc<Current>>>,
+    pub(crate) directory: RwLock<Arc<Directory>>,
+    pub(crate) pulse: Mutex<Pulse>,
+}
+
+/// The authority of one network. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Authority(pub(crate) Arc<Inner>);
+
+impl Trust {
+    /// The revision under which documents are signed now.
+    pub(crate) fn revision(&self) -> Revision {
+        self.chain.genesis().revision
+    }
+
+    pub(crate) fn of(chain: TrustChain, keys: &[Arc<SigningKey>]) -> Result<Self, OpenError> {
+        let keyring = chain.keyring()?;
+        let signer = Signer::new(keys, chain.genesis())?;
+        Ok(Self {
+            chain,
+            keyring,
+            signer,
+        })
+    }
+}
+
+impl Authority {
+    /// Opens the database, follows the genesis chain, and checks that the keys can sign.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let store = Store::open(&options.location, options.clock.clone()).await?;
+        let chain = super::genesis::follow(&store, options.genesis).await?;
+        let trust = Trust::of(chain, &options.keys)?;
+        let feed = Arc::new(Feed::new(&mut rng()?));
+        let authority = Self(Arc::new(Inner {
+            store,
+            trust: RwLock::new(Arc::new(trust)),
+            keys: options.keys,
+            at_rest: options.at_rest,
+            clock: options.clock,
+            limits: options.limits,
+            feed,
+            work: Notify::new(),
+            policy: Mutex::default(),
+            list: RwLock::default(),
+            directory: RwLock::default(),
+            pulse: Mutex::default(),
+        }));
+        authority.first_list().await?;
+        Ok(authority)
+    }
+
+    /// From the first moment on there is a list, if an empty one.
+    async fn first_list(&self) -> Result<(), OpenError> {
+        let this = self.clone();
+        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { refresh(tx).await }))
+            .await
+    }
+
+    /// The network.
+    pub fn network(&self) -> NetworkId {
+        self.trust().chain.network()
+    }
+
+    /// The genesis in force.
+    pub fn genesis(&self) -> Signed<Genesis> {
+        self.trust().chain.genesis().signed().clone()
+    }
+
+    /// The keys whose signatures count.
+    pub fn keyring(&self) -> Keyring<AuthorityKeys> {
+        self.trust().keyring.clone()
+    }
+
+    /// The time as the authority tells it.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The database, for what runs beside the service: backups and health.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Everything that changes from now on, for operators and measurements.
+    pub fn follow(&self) -> Subscription {
+        self.0.feed.follow()
+    }
+
+    /// Waits until what was accepted is on disk, and takes on nothing more.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.0.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has `notice` published once the change is on disk.
+    pub(crate) fn announce(&self, tx: &mut Tx, notice: Notice) {
+        let feed = Arc::clone(&self.0.feed);
+        tx.after_commit(move || feed.publish(notice));
+    }
+}
+
+/// A generator of its own for whoever asks, seeded by the operating system.
+pub(crate) fn rng() -> Result<ChaCha20Rng, OpenError> {
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|error| OpenError::Random(error.to_string()))?;
+    Ok(ChaCha20Rng::from_seed(*seed))
+}

@@ -1,0 +1,337 @@
+//! Enrolment: who comes in, and by whose word.
+
+use tidegate_proto::api::{Enroll, Enrolled};
+use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Signed};
+
+use super::audit::{self, Event};
+use super::{
+    Approval, Authority, Caller, EnrollError, InviteError, InviteView, MembershipError, NodeError,
+    NodeStatus, Operation, access, challenges,
+};
+use crate::store::node::Node;
+use crate::store::{Tx, address, certificate, epoch, invite, node};
+
+impl Authority {
+    /// Takes a newcomer in, or lets it wait. The request was signed by `keys.identity`.
+    pub async fn enroll(&self, request: Enroll, caller: Caller) -> Result<Enrolled, EnrollError> {
+        self.check_answer(&request.keys, &request.challenge, &request.answer, &caller)?;
+        self.check_routes(&request.routes)?;
+        let this = self.clone();
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { this.enroll_within(tx, request, caller).await }))
+            .await
+    }
+
+    /// Refuses routes that would capture the overlay's own addresses.
+    fn check_routes(&self, routes: &[Prefix]) -> Result<(), EnrollError> {
+        let trust = self.trust();
+        let into_overlay = |route: &&Prefix| {
+            trust
+                .chain
+                .genesis()
+                .prefixes()
+                .any(|own| own.overlaps(route))
+        };
+        routes
+            .iter()
+            .find(into_overlay)
+            .map_or(Ok(()), |route| Err(EnrollError::Route(*route)))
+    }
+
+    async fn enroll_within(
+        &self,
+        tx: &mut Tx,
+        request: Enroll,
+        caller: Caller,
+    ) -> Result<Enrolled, EnrollError> {
+        access::admit(tx, &caller, None).await?;
+        challenges::spend(tx, &request.keys, &request.challenge).await?;
+        let known = node::load(tx.connection(), NodeId::of(&request.keys.identity)).await?;
+        match known {
+            Some(node) if node.status == NodeStatus::Allowed => self
+                .enroll_again(tx, node, &request, &caller)
+                .await
+                .map(Enrolled::Admitted),
+            Some(node) if node.status == NodeStatus::Readmitted => self
+                .readmit(tx, node, &request, &caller)
+                .await
+                .map(Enrolled::Admitted),
+            known => self.enroll_newcomer(tx, known, &request, &caller).await,
+        }
+    }
+
+    /// A member that lost its state, and still has its identity.
+    async fn enroll_again(
+        &self,
+        tx: &mut Tx,
+        mut node: Node,
+        request: &Enroll,
+        caller: &Caller,
+    ) -> Result<Signed<Certificate>, EnrollError> {
+        let changed = self.change_keys(tx, &mut node, &request.keys, caller).await;
+        changed.map_err(|error| match error {
+            NodeError::Keys(error) => error,
+            NodeError::Access(error) => error.into(),
+            NodeError::Sign(error) => error.into(),
+            NodeError::Store(error) => error.into(),
+            _ => EnrollError::OldKeys,
+        })?;
+        self.issue(tx, &mut node, caller).await
+    }
+
+    /// A node that an operator lets come back, with keys that it never had.
+    async fn readmit(
+        &self,
+        tx: &mut Tx,
+        mut node: Node,
+        request: &Enroll,
+        caller: &Caller,
+    ) -> Result<Signed<Certificate>, EnrollError> {
+        let sealing = request.keys.sealing.hash();
+        let had = certificate::had_sealing(tx.connection(), node.node, sealing.as_bytes()).await?;
+        if had || node.sealing.hash() == sealing || node.wireguard == request.keys.wireguard {
+            return Err(EnrollError::OldKeys);
+        }
+        if address::wireguard_owner(tx.connection(), &request.keys.wireguard).await?
+            == Some(node.node)
+        {
+            return Err(EnrollError::OldKeys);
+        }
+        node.wireguard = request.keys.wireguard;
+        node.sealing = request.keys.sealing.clone();
+        let now = tx.now();
+        if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
+            node.name = request.name.clone();
+        }
+        self.let_in(tx, node, "came back with new keys", caller)
+            .await
+    }
+
+    async fn enroll_newcomer(
+        &self,
+        tx: &mut Tx,
+        known: Option<Node>,
+        request: &Enroll,
+        caller: &Caller,
+    ) -> Result<Enrolled, EnrollError> {
+        let waiting = known.is_some();
+        let mut node = self.newcomer(tx, known, request)?;
+        let now = tx.now();
+        let owner = address::wireguard_owner(tx.connection(), &node.wireguard).await?;
+        if owner.is_some_and(|owner| owner != node.node) {
+            return Err(EnrollError::WireguardKeyTaken);
+        }
+        if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
+            return Err(EnrollError::NameTaken(node.name));
+        }
+        if let Some(token) = &request.token {
+            let invite = redeem(tx, token.hash()).await?;
+            node.roles = invite.roles;
+            node.tags = invite.tags;
+            return self
+                .let_in(tx, node, "came with an invite", caller)
+                .await
+                .map(Enrolled::Admitted);
+        }
+        if !waiting && node::pending(tx.connection()).await? >= i64::from(self.0.limits.pending) {
+            return Err(EnrollError::TooManyPending);
+        }
+        self.touch(tx, &mut node).await?;
+        audit::append(tx, &Event::new("node.pending", &caller.actor, node.node)).await?;
+        Ok(Enrolled::Pending)
+    }
+
+    /// The row of somebody who is not in: new, or as it was with what it asks for now.
+    fn newcomer(
+        &self,
+        tx: &Tx,
+        known: Option<Node>,
+        request: &Enroll,
+    ) -> Result<Node, EnrollError> {
+        let now = tx.now();
+        if let Some(node) = &known {
+            let reason = node.reason.to_string();
+            match node.status {
+                NodeStatus::Pending => {}
+                NodeStatus::Denied => return Err(EnrollError::Denied(reason)),
+                _ => return Err(EnrollError::Revoked(reason)),
+            }
+        }
+        Ok(Node {
+            node: NodeId::of(&request.keys.identity),
+            identity: request.keys.identity,
+            name: request.name.clone(),
+            status: NodeStatus::Pending,
+            reason: "asked to come in".parse().unwrap_or_default(),
+            since: known.as_ref().map_or(now, |node| node.since),
+            wireguard: request.keys.wireguard,
+            sealing: request.keys.sealing.clone(),
+            roles: BoundedSet::default(),
+            tags: BoundedSet::default(),
+            wanted_routes: request.routes.clone(),
+            routes: BoundedSet::default(),
+            ipv4: None,
+            ipv6: None,
+            serial: None,
+            not_after: None,
+            keys_changed_at: now,
+            changed: Default::default(),
+            described: Default::default(),
+            offline_since: None,
+            enrolled_at: known.map_or(now, |node| node.enrolled_at),
+        })
+    }
+
+    /// Makes a node a member: name, addresses, keys, certificate.
+    async fn let_in(
+        &self,
+        tx: &mut Tx,
+        mut node: Node,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<Signed<Certificate>, EnrollError> {
+        let now = tx.now();
+        if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
+            return Err(EnrollError::NameTaken(node.name));
+        }
+        if address::wireguard_owner(tx.connection(), &node.wireguard)
+            .await?
+            .is_some_and(|owner| owner != node.node)
+        {
+            return Err(EnrollError::WireguardKeyTaken);
+        }
+        let (ipv4, ipv6) = self
+            .find_addresses(tx, node.node)
+            .await?
+            .ok_or(EnrollError::NoAddress)?;
+        address::take_name(tx.connection(), &node.name, node.node).await?;
+        address::take(tx.connection(), ipv4, ipv6, node.node).await?;
+        address::take_wireguard(tx.connection(), &node.wireguard, node.node, now).await?;
+        (node.ipv4, node.ipv6) = (Some(ipv4), Some(ipv6));
+        node.status = NodeStatus::Allowed;
+        node.reason = reason.parse().unwrap_or_default();
+        node.since = now;
+        node.keys_changed_at = now - tidegate_proto::Span::from_hours(24);
+        node.offline_since = None;
+        node.described = crate::store::counter::next(tx.connection(), "roster", now).await?;
+        let signed = self.issue::<EnrollError>(tx, &mut node, caller).await?;
+        epoch::reopen(tx.connection(), now).await?;
+        self.has_work(tx);
+        let detail = serde_json::json!({ "name": node.name, "ipv4": ipv4, "ipv6": ipv6 });
+        audit::append(
+            tx,
+            &Event::new("node.admitted", &caller.actor, node.node).with(detail),
+        )
+        .await?;
+        Ok(signed)
+    }
+
+    /// What became of a node's enrolment.
+    pub async fn enrolled(&self, node: NodeId) -> Result<Enrolled, EnrollError> {
+        let mut connection = self.0.store.read().await?;
+        let node = node::load(&mut connection, node)
+            .await?
+            .ok_or(EnrollError::Unknown)?;
+        match (node.status, node.serial) {
+            (NodeStatus::Allowed, Some(serial)) => {
+                let certificate = certificate::load(&mut connection, serial).await?;
+                certificate
+                    .map(Enrolled::Admitted)
+                    .ok_or(EnrollError::Unknown)
+            }
+            (NodeStatus::Pending, _) => Ok(Enrolled::Pending),
+            (NodeStatus::Readmitted, _) => Err(EnrollError::OldKeys),
+            (NodeStatus::Denied, _) => Err(EnrollError::Denied(node.reason.to_string())),
+            _ => Err(EnrollError::Revoked(node.reason.to_string())),
+        }
+    }
+
+    /// Lets a waiting node in.
+    pub async fn approve(
+        &self,
+        node: NodeId,
+        approval: Approval,
+        caller: Caller,
+    ) -> Result<Signed<Certificate>, MembershipError> {
+        self.check_routes(&approval.routes)
+            .map_err(MembershipError::Enroll)?;
+        let this = self.clone();
+        self.0
+            .store
+            .write(move |tx| {
+                Box::pin(async move { this.approve_within(tx, node, approval, caller).await })
+            })
+            .await
+    }
+
+    async fn approve_within(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+        approval: Approval,
+        caller: Caller,
+    ) -> Result<Signed<Certificate>, MembershipError> {
+        access::admit(tx, &caller, Some(Operation::Admit)).await?;
+        let mut node = node::load(tx.connection(), node)
+            .await?
+            .ok_or(MembershipError::NoNode)?;
+        if node.status != NodeStatus::Pending {
+            return Err(MembershipError::WrongStatus(node.standing()));
+        }
+        node.name = approval.name.unwrap_or(node.name);
+        node.roles = approval.roles;
+        node.tags = approval.tags;
+        node.routes = approval.routes;
+        self.let_in(tx, node, "approved", &caller)
+            .await
+            .map_err(MembershipError::Enroll)
+    }
+
+    /// Turns a waiting node away.
+    pub async fn deny(
+        &self,
+        node: NodeId,
+        reason: Reason,
+        caller: Caller,
+    ) -> Result<(), MembershipError> {
+        let this = self.clone();
+        let deny = async move |tx: &mut Tx| -> Result<(), MembershipError> {
+            access::admit(tx, &caller, Some(Operation::Admit)).await?;
+            let mut node = node::load(tx.connection(), node)
+                .await?
+                .ok_or(MembershipError::NoNode)?;
+            if node.status != NodeStatus::Pending {
+                return Err(MembershipError::WrongStatus(node.standing()));
+            }
+            node.status = NodeStatus::Denied;
+            node.since = tx.now();
+            let event = Event::new("node.denied", &caller.actor, node.node);
+            audit::append(tx, &event.with(serde_json::json!({ "reason": reason }))).await?;
+            node.reason = reason;
+            Ok(this.touch(tx, &mut node).await?)
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { deny(tx).await }))
+            .await
+    }
+}
+
+/// Takes one use of the invite with this token, if it has one left.
+async fn redeem(tx: &mut Tx, token: tidegate_proto::Digest) -> Result<InviteView, EnrollError> {
+    let now = tx.now();
+    let invite = invite::by_token(tx.connection(), token).await?;
+    let invite = invite.ok_or(EnrollError::Invite(InviteError::Unknown))?;
+    let refusal = match &invite {
+        invite if invite.revoked_at.is_some() => Some(InviteError::Withdrawn),
+        invite if invite.expires_at <= now => Some(InviteError::Expired),
+        invite if invite.uses_left == 0 => Some(InviteError::Exhausted),
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        return Err(EnrollError::Invite(refusal));
+    }
+    invite::use_once(tx.connection(), invite.id).await?;
+    Ok(invite)
+}

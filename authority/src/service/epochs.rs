@@ -1,0 +1,197 @@
+//! Epochs: opened on time, also after downtime; none skipped, none opened twice.
+
+use tidegate_proto::{EpochNumber, EpochSecret, EpochSettings, EpochWindow, UnixTime};
+
+use super::audit::{self, Event};
+use super::authority::rng;
+use super::{Actor, Authority, Caller, EpochError, EpochView, Operation, access};
+use crate::signer::SecretPlace;
+use crate::store::epoch::Epoch;
+use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant};
+
+impl Authority {
+    /// Opens the next epoch if its lead has begun; the first if there is none.
+    pub(super) async fn open_due(&self, tx: &mut Tx) -> Result<(), EpochError> {
+        let now = tx.now();
+        let settings = self.settings(tx.connection()).await?;
+        settings.check(&self.trust().chain.genesis().ceilings)?;
+        let last = epoch::last(tx.connection()).await?;
+        let window = match &last {
+            None => EpochWindow {
+                number: EpochNumber::default(),
+                starts: now,
+                ends: now + settings.epoch,
+            },
+            Some(last) if now < last.ends - settings.lead => return Ok(()),
+            Some(last) => window(last)
+                .following(&settings, now)
+                .ok_or(EpochError::NoNumbers)?,
+        };
+        let number = next_number(tx, last.as_ref()).await?;
+        let late = last.is_some_and(|last| last.ends < now);
+        let opened = self.draw_epoch(EpochWindow { number, ..window }, 0, &settings)?;
+        epoch::open(tx.connection(), &opened, now).await?;
+        counter::raise(tx.connection(), "epoch", number.stored()).await?;
+        let detail =
+            serde_json::json!({ "starts": opened.starts, "ends": opened.ends, "late": late });
+        audit::append(
+            tx,
+            &Event::new("epoch.opened", &Actor::System, number).with(detail),
+        )
+        .await?;
+        self.has_work(tx);
+        Ok(())
+    }
+
+    /// An epoch with a fresh secret.
+    fn draw_epoch(
+        &self,
+        window: EpochWindow,
+        redraw: u32,
+        settings: &EpochSettings,
+    ) -> Result<Epoch, EpochError> {
+        let place = SecretPlace {
+            network: self.network(),
+            epoch: window.number,
+            redraw,
+        };
+        Ok(Epoch {
+            number: window.number,
+            redraw,
+            starts: window.starts,
+            ends: window.ends,
+            lease_until: window.lease_until(settings),
+            secret: self.draw_secret(place)?,
+            complete: false,
+        })
+    }
+
+    fn draw_secret(&self, place: SecretPlace) -> Result<Vec<u8>, EpochError> {
+        let mut rng = rng().map_err(|error| StoreError::Failed(error.to_string()))?;
+        let secret = EpochSecret::generate(&mut rng);
+        Ok(self.0.at_rest.encrypt(place, &secret, &mut rng)?)
+    }
+
+    /// Draws the secret of every epoch that has not begun again: who is out now may hold the one before.
+    pub(super) async fn redraw_ahead(&self, tx: &mut Tx) -> Result<(), super::MembershipError> {
+        let now = tx.now();
+        for mut ahead in epoch::live(tx.connection(), now).await? {
+            if ahead.starts <= now {
+                continue;
+            }
+            ahead.redraw = ahead.redraw.saturating_add(1);
+            let place = SecretPlace {
+                network: self.network(),
+                epoch: ahead.number,
+                redraw: ahead.redraw,
+            };
+            ahead.secret = self.draw_secret(place).map_err(|error| match error {
+                EpochError::Signer(error) => super::MembershipError::from(error),
+                other => StoreError::Failed(other.to_string()).into(),
+            })?;
+            epoch::redraw(tx.connection(), &ahead).await?;
+            let detail = serde_json::json!({ "redraw": ahead.redraw });
+            audit::append(
+                tx,
+                &Event::new("epoch.redrawn", &Actor::System, ahead.number).with(detail),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a new epoch at once. One that was opened ahead is drawn again and begins now.
+    pub async fn rotate(&self, caller: Caller) -> Result<EpochView, EpochError> {
+        let this = self.clone();
+        let rotate = async move |tx: &mut Tx| -> Result<EpochView, EpochError> {
+            access::admit(tx, &caller, Some(Operation::Rotate)).await?;
+            let fresh = this.rotate_within(tx).await?;
+            let detail = serde_json::json!({ "redraw": fresh.redraw });
+            audit::append(
+                tx,
+                &Event::new("epoch.rotated", &caller.actor, fresh.number).with(detail),
+            )
+            .await?;
+            this.has_work(tx);
+            Ok(view(&fresh, 0))
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { rotate(tx).await }))
+            .await
+    }
+
+    async fn rotate_within(&self, tx: &mut Tx) -> Result<Epoch, EpochError> {
+        let now = tx.now();
+        let settings = self.settings(tx.connection()).await?;
+        settings.check(&self.trust().chain.genesis().ceilings)?;
+        let last = epoch::last(tx.connection()).await?;
+        if let Some(ahead) = last.as_ref().filter(|last| last.starts > now) {
+            let window = EpochWindow {
+                number: ahead.number,
+                starts: now,
+                ends: now + settings.epoch,
+            };
+            let fresh = self.draw_epoch(window, ahead.redraw.saturating_add(1), &settings)?;
+            epoch::redraw(tx.connection(), &fresh).await?;
+            return Ok(fresh);
+        }
+        let number = next_number(tx, last.as_ref()).await?;
+        let window = EpochWindow {
+            number,
+            starts: now,
+            ends: now + settings.epoch,
+        };
+        let fresh = self.draw_epoch(window, 0, &settings)?;
+        epoch::open(tx.connection(), &fresh, now).await?;
+        counter::raise(tx.connection(), "epoch", number.stored()).await?;
+        Ok(fresh)
+    }
+
+    /// The epochs that count now: the current one, and the next once it is open.
+    pub async fn epochs(&self) -> Result<Vec<EpochView>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let mut views = Vec::new();
+        for epoch in epoch::live(&mut connection, self.clock().now()).await? {
+            let released = grant::released(&mut connection, epoch.number, epoch.redraw).await?;
+            views.push(view(&epoch, released));
+        }
+        Ok(views)
+    }
+
+    /// When the next epoch has to be opened.
+    pub(super) async fn next_opening(&self) -> Result<UnixTime, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let settings = self.settings(&mut connection).await?;
+        let last = epoch::last(&mut connection).await?;
+        Ok(last.map_or_else(UnixTime::default, |last| last.ends - settings.lead))
+    }
+}
+
+/// One more than any number that was ever given out, in this database or, after a restore, in a later one.
+async fn next_number(tx: &mut Tx, last: Option<&Epoch>) -> Result<EpochNumber, EpochError> {
+    let counted: Option<EpochNumber> = counter::last(tx.connection(), "epoch").await?;
+    let highest = counted
+        .max(last.map(|last| last.number))
+        .unwrap_or_default();
+    highest.next().ok_or(EpochError::NoNumbers)
+}
+
+fn window(epoch: &Epoch) -> EpochWindow {
+    EpochWindow {
+        number: epoch.number,
+        starts: epoch.starts,
+        ends: epoch.ends,
+    }
+}
+
+fn view(epoch: &Epoch, released: u32) -> EpochView {
+    EpochView {
+        number: epoch.number,
+        redraw: epoch.redraw,
+        starts: epoch.starts,
+        ends: epoch.ends,
+        lease_until: epoch.lease_until,
+        released,
+    }
+}

@@ -1,0 +1,110 @@
+//! The genesis chain, as it is kept, and its successions.
+
+use std::sync::{Arc, PoisonError};
+
+use tidegate_proto::{Accepted, Genesis, Signed, TrustChain};
+
+use super::audit::{self, Event};
+use super::authority::{OpenError, Trust};
+use super::{Authority, Caller, Notice, access};
+use crate::store::{Store, StoreError, Tx, counter, genesis, policy};
+
+/// Follows the chain: what the database holds, and then what `outside` adds, which is kept as well.
+pub(super) async fn follow(
+    store: &Store,
+    outside: Vec<Signed<Genesis>>,
+) -> Result<TrustChain, OpenError> {
+    let kept = genesis::all(&mut *store.read().await?).await?;
+    let mut all = kept.iter().chain(&outside);
+    let mut chain = TrustChain::trusting(all.next().ok_or(OpenError::NoGenesis)?)?;
+    let mut fresh = Vec::new();
+    if kept.is_empty() {
+        fresh.push((chain.genesis().revision, chain.genesis().signed().clone()));
+    }
+    for genesis in all {
+        if chain.succeed(genesis)? == Accepted::New {
+            fresh.push((chain.genesis().revision, genesis.clone()));
+        }
+    }
+    fresh.drain(
+        ..fresh
+            .iter()
+            .take_while(|(revision, _)| revision.value() <= kept.len() as u64)
+            .count(),
+    );
+    let keep = async move |tx: &mut Tx| -> Result<(), StoreError> {
+        for (revision, signed) in &fresh {
+            genesis::keep(tx.connection(), *revision, signed).await?;
+        }
+        Ok(())
+    };
+    store
+        .write(move |tx| Box::pin(async move { keep(tx).await }))
+        .await?;
+    Ok(chain)
+}
+
+impl Authority {
+    /// The genesis chain, the first revision first.
+    pub async fn genesis_chain(&self) -> Result<Vec<Signed<Genesis>>, StoreError> {
+        genesis::all(&mut *self.0.store.read().await?).await
+    }
+
+    /// Puts a succession in force: policy and list are signed anew under its keys.
+    pub async fn install_genesis(
+        &self,
+        genesis: Signed<Genesis>,
+        caller: Caller,
+    ) -> Result<(), OpenError> {
+        let mut chain = self.trust().chain.clone();
+        if chain.succeed(&genesis)? == Accepted::Known {
+            return Ok(());
+        }
+        let trust = Arc::new(Trust::of(chain, &self.0.keys)?);
+        let this = self.clone();
+        let install =
+            async move |tx: &mut Tx| this.install_within(tx, &genesis, trust, &caller).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { install(tx).await }))
+            .await
+    }
+
+    async fn install_within(
+        &self,
+        tx: &mut Tx,
+        genesis: &Signed<Genesis>,
+        trust: Arc<Trust>,
+        caller: &Caller,
+    ) -> Result<(), OpenError> {
+        let refused = |error: access::AccessError| OpenError::Refused(error.to_string());
+        access::admit(tx, caller, None).await.map_err(refused)?;
+        let revision = trust.chain.genesis().revision;
+        genesis::keep(tx.connection(), revision, genesis).await?;
+        if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
+            let now = tx.now();
+            let mut again = in_force.policy.clone();
+            again.version = counter::next(tx.connection(), "policy", now).await?;
+            again.revision = revision;
+            again.issued_at = now;
+            let signed = trust
+                .signer
+                .sign(&again)
+                .map_err(|error| OpenError::Refused(error.to_string()))?;
+            policy::keep(tx.connection(), &again, &signed).await?;
+            self.announce(tx, Notice::Policy(again.version));
+        }
+        audit::append(
+            tx,
+            &Event::new("genesis.succeeded", &caller.actor, revision),
+        )
+        .await?;
+        let inner = Arc::clone(&self.0);
+        tx.after_commit(move || {
+            *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust
+        });
+        self.announce(tx, Notice::Genesis);
+        self.has_work(tx); // the next tick signs the list anew
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Grants: sealed outside the transaction, on all processors; checked, stamped and written to the ledger within it.
+
+use std::sync::Arc;
+use std::thread;
+
+use tidegate_proto::api::GrantWithList;
+use tidegate_proto::bound::Release;
+use tidegate_proto::{
+    EpochGrant, EpochNumber, GrantKey, KeyId, ListPlace, NodeId, SealContext, UnixTime,
+};
+
+use super::audit::{self, Event};
+use super::authority::{Trust, rng};
+use super::{Actor, Authority, EpochError, Notice};
+use crate::signer::SecretPlace;
+use crate::store::epoch::Epoch;
+use crate::store::grant::{Outgoing, Recipient};
+use crate::store::{StoreError, Tx, epoch, grant, list};
+
+/// Grants that are released in one transaction: few enough that a revocation never waits long behind them.
+const AT_ONCE: u32 = 1000;
+/// How often a batch is prepared anew because something changed under it.
+const ATTEMPTS: u32 = 100;
+
+/// Everything that a batch of grants has in common. It must still be so when they are released.
+#[derive(Clone)]
+struct Batch {
+    epoch: Arc<Epoch>,
+    list: ListPlace,
+    key: Arc<GrantKey>,
+    key_id: KeyId,
+    trust: Arc<Trust>,
+}
+
+/// What became of a batch.
+enum Released {
+    /// Everybody who could have a grant has it.
+    All,
+    /// There are members without a grant, and none could be made for any of them.
+    Impossible,
+    /// Some were released; there may be more.
+    Some,
+    /// The epoch or the list changed meanwhile; nothing left.
+    Stale,
+}
+
+impl Authority {
+    /// Releases what is due of every live epoch. A drawing that is complete is not looked at again.
+    pub(super) async fn release_due(&self) -> Result<(), EpochError> {
+        let mut stale = 0;
+        loop {
+            let Some(epoch) = self.incomplete().await? else {
+                return Ok(());
+            };
+            match self.release_batch(epoch, None).await? {
+                Released::All | Released::Some => stale = 0,
+                Released::Stale if stale < ATTEMPTS => stale += 1,
+                Released::Stale | Released::Impossible => return Ok(()), // the next tick goes on
+            }
+        }
+    }
+
+    async fn incomplete(&self) -> Result<Option<Epoch>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let now = self.clock().now();
+        let live = epoch::live(&mut connection, now).await?;
+        Ok(live
+            .into_iter()
+            .find(|epoch| !epoch.complete && epoch.ends > now))
+    }
+
+    /// Prepares one batch, and releases it if nothing has changed under it.
+    async fn release_batch(
+        &self,
+        epoch: Epoch,
+        node: Option<NodeId>,
+    ) -> Result<Released, EpochError> {
+        let (recipients, list) = {
+            let mut connection = self.0.store.read().await?;
+            let place = (epoch.number, epoch.redraw);
+            let now = self.clock().now();
+            let recipients = grant::missing(&mut connection, place, now, node, AT_ONCE).await?;
+            (recipients, list::place(&mut connection).await?)
+        };
+        let list =
+            list.ok_or_else(|| StoreError::Corrupt("there is no revocation list".to_owned()))?;
+        let place = SecretPlace {
+            network: self.network(),
+            epoch: epoch.number,
+            redraw: epoch.redraw,
+        };
+        let key = self
+            .0
+            .at_rest
+            .decrypt(place, &epoch.secret)?
+            .grant_key(self.network(), epoch.number);
+        let batch = Batch {
+            epoch: Arc::new(epoch),
+            list,
+            key_id: key.id(),
+            key: Arc::new(key),
+            trust: self.trust(),
+        };
+        let nobody = recipients.is_empty();
+        let grants = batch
+            .clone()
+            .seal_all(recipients, self.clock().now())
+            .await?;
+        let this = self.clone();
+        let release = async move |tx: &mut Tx| {
+            this.release_within(tx, &batch, grants, nobody && node.is_none())
+                .await
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { release(tx).await }))
+            .await
+    }
+
+    /// Within the transaction: the epoch and the list are still those, each node may still have its grant; then the
+    /// ledger is written, and only after the commit does anybody hear of it.
+    async fn release_within(
+        &self,
+        tx: &mut Tx,
+        batch: &Batch,
+        mut grants: Vec<Outgoing>,
+        nobody_left: bool,
+    ) -> Result<Released, EpochError> {
+        let now = tx.now();
+        let epoch = &batch.epoch;
+        let live = epoch::live(tx.connection(), now).await?;
+        let same = live
+            .iter()
+            .any(|live| (live.number, live.redraw) == (epoch.number, epoch.redraw));
+        let place = list::place(tx.connection()).await?;
+        if !same || place != Some(batch.list) {
+            return Ok(Released::Stale);
+        }
+        let place = (epoch.number, epoch.redraw);
+        let ends = grants
+            .first()
+            .zip(grants.last())
+            .map(|(first, last)| (first.release.node, last.release.node));
+        let Some(ends) = ends else {
+            if !nobody_left {
+                return Ok(Released::Impossible);
+            }
+            if grant::missing(tx.connection(), place, now, None, 1)
+                .await?
+                .is_empty()
+            {
+                epoch::set_complete(tx.connection(), epoch.number, epoch.redraw).await?;
+            }
+            return Ok(Released::All);
+        };
+        let may = grant::still_missing(tx.connection(), place, now, ends).await?;
+        grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
+        if grants.is_empty() {
+            return Ok(Released::Some); // another server was faster
+        }
+        grants
+            .iter_mut()
+            .for_each(|grant| grant.release.released_at = now);
+        grant::release(tx.connection(), &grants).await?;
+        let nodes: Arc<[NodeId]> = grants.iter().map(|grant| grant.release.node).collect();
+        let detail = serde_json::json!({ "redraw": epoch.redraw, "grants": nodes.len(), "list": batch.list });
+        audit::append(
+            tx,
+            &Event::new("grants.released", &Actor::System, epoch.number).with(detail),
+        )
+        .await?;
+        self.announce(tx, Notice::Grants(epoch.number, nodes));
+        Ok(Released::Some)
+    }
+
+    /// The grants that a member may hold now; what is due and was not released yet is released.
+    pub async fn grants(&self, node: NodeId) -> Result<Vec<GrantWithList>, EpochError> {
+        Ok(self
+            .grants_by_epoch(node)
+            .await?
+            .into_iter()
+            .map(|(_, grant)| grant)
+            .collect())
+    }
+
+    pub(super) async fn grants_by_epoch(
+        &self,
+        node: NodeId,
+    ) -> Result<Vec<(EpochNumber, GrantWithList)>, EpochError> {
+        for _ in 0..ATTEMPTS {
+            let Some(epoch) = self.missing_for(node).await? else {
+                break;
+            };
+            if let Released::Impossible = self.release_batch(epoch, Some(node)).await? {
+                break;
+            }
+        }
+        let grants = {
+            let mut connection = self.0.store.read().await?;
+            grant::of(&mut connection, node, self.clock().now()).await?
+        };
+        // Read after the grants, the list is at least as new as any of them names.
+        let list = self.revocation_list().await.map_err(|error| match error {
+            super::ReadError::Store(error) => error,
+            other => StoreError::Failed(other.to_string()),
+        })?;
+        let with_list = |grant| GrantWithList {
+            grant,
+            list: list.clone(),
+        };
+        Ok(grants
+            .into_iter()
+            .map(|(epoch, grant)| (epoch, with_list(grant)))
+            .collect())
+    }
+
+    /// A live epoch that `node` may have the grant of, and has not.
+    async fn missing_for(&self, node: NodeId) -> Result<Option<Epoch>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let now = self.clock().now();
+        for epoch in epoch::live(&mut connection, now).await? {
+            let place = (epoch.number, epoch.redraw);
+            if epoch.ends > now
+                && !grant::missing(&mut connection, place, now, Some(node), 1)
+                    .await?
+                    .is_empty()
+            {
+                return Ok(Some(epoch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every release that the ledger holds, for checks of the bound.
+    pub async fn ledger(&self) -> Result<Vec<Release>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        grant::all(&mut connection).await
+    }
+}
+
+impl Batch {
+    /// Seals and signs for each recipient, in their order, on all processors.
+    async fn seal_all(
+        self,
+        recipients: Vec<Recipient>,
+        now: UnixTime,
+    ) -> Result<Vec<Outgoing>, EpochError> {
+        let sealed =
+            tokio::task::spawn_blocking(move || self.seal_in_parallel(&recipients, now)).await;
+        sealed.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
+    fn seal_in_parallel(
+        &self,
+        recipients: &[Recipient],
+        now: UnixTime,
+    ) -> Result<Vec<Outgoing>, EpochError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let share = recipients.len().div_ceil(threads).max(1);
+        thread::scope(|scope| {
+            let shares = recipients.chunks(share);
+            let workers: Vec<_> = shares
+                .map(|share| scope.spawn(move || self.seal_share(share, now)))
+                .collect();
+            let mut sealed = Vec::with_capacity(recipients.len());
+            for worker in workers {
+                let done = worker
+                    .join()
+                    .map_err(|_| StoreError::Failed("sealing stopped".to_owned()))?;
+                sealed.extend(done?);
+            }
+            Ok(sealed)
+        })
+    }
+
+    fn seal_share(
+        &self,
+        recipients: &[Recipient],
+        now: UnixTime,
+    ) -> Result<Vec<Outgoing>, EpochError> {
+        let mut rng = rng().map_err(|error| StoreError::Failed(error.to_string()))?;
+        let mut sealed = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            match self.seal(recipient, now, &mut rng) {
+                Ok(grant) => sealed.push(grant),
+                // One row that was tampered with must not keep everybody else out.
+                Err(error) => {
+                    tracing::error!(node = %recipient.node, %error, "no grant for this node")
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
+    fn seal(
+        &self,
+        recipient: &Recipient,
+        now: UnixTime,
+        rng: &mut rand_chacha::ChaCha20Rng,
+    ) -> Result<Outgoing, EpochError> {
+        let epoch = &self.epoch;
+        // The key is the certificate's, by its signature: not whatever the database says now.
+        let certificate = recipient.certificate.verify(&self.trust.keyring, now);
+        let certificate = certificate.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        if (certificate.node, certificate.serial) != (recipient.node, recipient.serial) {
+            return Err(StoreError::Corrupt(
+                "a certificate lies under another's serial".to_owned(),
+            )
+            .into());
+        }
+        let context = SealContext {
+            network: self.trust.chain.network(),
+            node: recipient.node,
+            serial: recipient.serial,
+            epoch: epoch.number,
+            redraw: epoch.redraw,
+            sealing: certificate.sealing,
+        };
+        let sealed = context.seal(&self.key, &recipient.sealing, rng);
+        let document = EpochGrant {
+            network: context.network,
+            revision: self.trust.revision(),
+            node: context.node,
+            serial: context.serial,
+            epoch: context.epoch,
+            redraw: context.redraw,
+            key: self.key_id,
+            starts: epoch.starts,
+            ends: epoch.ends,
+            lease_until: epoch.lease_until,
+            list: self.list,
+            sealing: context.sealing,
+            sealed: sealed.map_err(|error| StoreError::Failed(error.to_string()))?,
+        };
+        let compact = self.trust.signer.sign(&document)?.to_compact();
+        let release = Release {
+            node: recipient.node,
+            epoch: epoch.number,
+            redraw: epoch.redraw,
+            list: self.list,
+            released_at: now,
+            lease_until: epoch.lease_until,
+        };
+        Ok(Outgoing {
+            release,
+            serial: recipient.serial,
+            compact,
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Invites.
+
+use tidegate_proto::{Digest, Invite, InviteToken, Span};
+
+use super::audit::{self, Event};
+use super::authority::rng;
+use super::{Authority, Caller, InviteError, InviteView, MadeInvite, NewInvite, Operation, access};
+use crate::store::{StoreError, Tx, invite};
+
+/// The longest that an invite counts.
+const LONGEST: Span = Span::from_hours(366 * 24);
+
+impl Authority {
+    /// Makes an invite.
+    pub async fn new_invite(
+        &self,
+        new: NewInvite,
+        caller: Caller,
+    ) -> Result<MadeInvite, InviteError> {
+        if new.uses == 0 || new.valid_for == Span::default() || new.valid_for > LONGEST {
+            return Err(InviteError::Useless);
+        }
+        let trust = self.trust();
+        let genesis = trust.chain.genesis();
+        let url = genesis.urls.first().cloned().ok_or(InviteError::NoUrl)?;
+        let token = InviteToken::generate(
+            &mut rng().map_err(|error| StoreError::Failed(error.to_string()))?,
+        );
+        let invite = Invite {
+            url,
+            tls: genesis.tls.clone(),
+            genesis: genesis.digest(),
+            token,
+        };
+        let (hash, this) = (invite.token.hash(), self.clone());
+        let keep = async move |tx: &mut Tx| this.keep_invite(tx, new, hash, &caller).await;
+        let view = self
+            .0
+            .store
+            .write(move |tx| Box::pin(async move { keep(tx).await }))
+            .await?;
+        Ok(MadeInvite { invite, view })
+    }
+
+    async fn keep_invite(
+        &self,
+        tx: &mut Tx,
+        new: NewInvite,
+        token: Digest,
+        caller: &Caller,
+    ) -> Result<InviteView, InviteError> {
+        access::admit(tx, caller, Some(Operation::Invite)).await?;
+        let now = tx.now();
+        if invite::open(tx.connection(), now).await? >= i64::from(self.0.limits.invites) {
+            return Err(InviteError::TooMany);
+        }
+        let view = InviteView {
+            id: Digest::of(token.as_bytes()),
+            roles: new.roles,
+            tags: new.tags,
+            uses_left: new.uses,
+            created_at: now,
+            expires_at: now + new.valid_for,
+            revoked_at: None,
+        };
+        invite::keep(tx.connection(), &view, token).await?;
+        let detail = serde_json::json!({ "uses": view.uses_left, "expires_at": view.expires_at });
+        audit::append(
+            tx,
+            &Event::new("invite.made", &caller.actor, view.id).with(detail),
+        )
+        .await?;
+        Ok(view)
+    }
+
+    /// The invites that were made.
+    pub async fn invites(&self) -> Result<Vec<InviteView>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        invite::all(&mut connection).await
+    }
+
+    /// Takes an invite back.
+    pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
+        let revoke = async move |tx: &mut Tx| -> Result<(), InviteError> {
+            access::admit(tx, &caller, Some(Operation::Invite)).await?;
+            let now = tx.now();
+            if !invite::revoke(tx.connection(), id, now).await? {
+                return Err(InviteError::Unknown);
+            }
+            Ok(audit::append(tx, &Event::new("invite.revoked", &caller.actor, id)).await?)
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { revoke(tx).await }))
+            .await
+    }
+}

@@ -1,0 +1,42 @@
+//! What can be asked of the authority and done by it. No status codes, no SQL.
+//!
+//! Errors come in families, one per kind of operation; see [`Coded`] for what they have in common. An effect takes
+//! the [`Caller`] who asks for it; a signed request's nonce is spent in the effect's transaction.
+
+pub mod access;
+pub mod audit;
+mod authority;
+mod bounds;
+mod certificates;
+mod challenges;
+mod clockwork;
+mod directory;
+mod enrollment;
+mod epochs;
+mod error;
+pub mod feed;
+mod genesis;
+mod grants;
+mod heartbeats;
+mod invites;
+mod nodes;
+mod policies;
+mod receipts;
+mod records;
+mod revocations;
+mod rosters;
+mod shape;
+mod stream;
+
+pub use access::{AccessError, Actor, Caller, Operation, SpentNonce};
+pub use authority::{Authority, Limits, OpenError, Options};
+pub use error::{
+    Blame, Coded, EnrollError, EpochError, InviteError, MembershipError, NodeError,
+    PolicyChangeError, ReadError,
+};
+pub use feed::{EventId, Notice, Subscription};
+pub use shape::{
+    Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
+    NodeView, PolicyCheck, Presence, RevocationView,
+};
+pub use stream::NodeStream;

@@ -1,0 +1,249 @@
+//! Policies: versions, checks, and the settings that they carry.
+
+use std::sync::{Arc, PoisonError};
+
+use tidegate_proto::policy::{OperatorRole, Policy, PolicyFile, Subject};
+use tidegate_proto::{Digest, Document as _, EpochSettings, Sequence, Signed};
+
+use super::audit::{self, Event};
+use super::{
+    Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError, access,
+};
+use crate::store::{Connection, Counted as _, StoreError, Tx, corrupt, counter, policy};
+
+/// The policy in force, read once.
+pub(crate) struct InForce {
+    pub(crate) version: Sequence,
+    pub(crate) digest: Digest,
+    pub(crate) policy: Policy,
+    pub(crate) signed: Signed<Policy>,
+}
+
+impl Authority {
+    /// The policy in force as this connection sees it.
+    pub(super) async fn policy_in_force(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<Arc<InForce>>, StoreError> {
+        let Some((version, digest)) = policy::version(connection).await? else {
+            return Ok(None);
+        };
+        let cached = self
+            .0
+            .policy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(cached) =
+            cached.filter(|cached| (cached.version, cached.digest) == (version, digest))
+        {
+            return Ok(Some(cached));
+        }
+        let kept = policy::load(connection, version)
+            .await?
+            .ok_or_else(|| corrupt("policies", "lost a version"))?;
+        let fresh = Arc::new(InForce {
+            version,
+            digest,
+            policy: kept.policy,
+            signed: kept.signed,
+        });
+        *self.0.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
+        Ok(Some(fresh))
+    }
+
+    /// How long things last: by the policy, or by the genesis while there is none.
+    pub(super) async fn settings(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<EpochSettings, StoreError> {
+        let in_force = self.policy_in_force(connection).await?;
+        Ok(
+            in_force.map_or(self.trust().chain.genesis().epochs, |in_force| {
+                in_force.policy.epochs
+            }),
+        )
+    }
+
+    /// The policy in force.
+    pub async fn policy(&self) -> Result<Signed<Policy>, ReadError> {
+        let mut connection = self.0.store.read().await?;
+        let in_force = self
+            .policy_in_force(&mut connection)
+            .await?
+            .ok_or(ReadError::NotYet("policy"))?;
+        Ok(in_force.signed.clone())
+    }
+
+    /// The policy in force, read: its operators, rules and settings.
+    pub async fn policy_document(&self) -> Result<Policy, ReadError> {
+        let mut connection = self.0.store.read().await?;
+        let in_force = self
+            .policy_in_force(&mut connection)
+            .await?
+            .ok_or(ReadError::NotYet("policy"))?;
+        Ok(in_force.policy.clone())
+    }
+
+    /// The policy in force, in the form that people write.
+    pub async fn policy_file(&self) -> Result<String, ReadError> {
+        Ok(PolicyFile::render(&self.policy_document().await?))
+    }
+
+    /// What a policy file would do. Nothing is changed.
+    pub async fn check_policy(&self, text: &str) -> Result<PolicyCheck, PolicyChangeError> {
+        let trust = self.trust();
+        let policy = PolicyFile::parse(text)?.into_policy(
+            self.network(),
+            trust.revision(),
+            Sequence::default(),
+            self.clock().now(),
+        );
+        self.check_sound(&policy)?;
+        let directory = self.directory().await?;
+        let without_rules = |subject: Subject<'_>| policy.rules_for(subject).is_empty();
+        let isolated = directory
+            .members()
+            .filter(|member| without_rules(member.subject(trust.chain.genesis())))
+            .map(|member| member.name.clone())
+            .collect();
+        Ok(PolicyCheck { policy, isolated })
+    }
+
+    fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
+        policy.check().map_err(PolicyChangeError::Rule)?;
+        policy
+            .check_within(self.trust().chain.genesis(), self.clock().now())
+            .map_err(PolicyChangeError::Rule)
+    }
+
+    /// Puts a policy file in force, if the version in force is `base` (where given).
+    pub async fn put_policy(
+        &self,
+        text: String,
+        base: Option<Sequence>,
+        caller: Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        let file = PolicyFile::parse(&text)?;
+        self.check_sound(&file.clone().into_policy(
+            self.network(),
+            self.trust().revision(),
+            Sequence::default(),
+            self.clock().now(),
+        ))?;
+        let this = self.clone();
+        let change = async move |tx: &mut Tx| -> Result<Signed<Policy>, PolicyChangeError> {
+            access::admit(tx, &caller, Some(Operation::ChangePolicy)).await?;
+            let before = this.policy_in_force(tx.connection()).await?;
+            if let (Some(base), have) = (
+                base,
+                before
+                    .as_ref()
+                    .map_or(Sequence::default(), |before| before.version),
+            ) && base != have
+            {
+                return Err(PolicyChangeError::Changed { have });
+            }
+            let (now, trust) = (tx.now(), this.trust());
+            let version = counter::next(tx.connection(), "policy", now).await?;
+            let policy = file.into_policy(this.network(), trust.revision(), version, now);
+            let signed = trust.signer.sign(&policy)?;
+            this.put_in_force(tx, before, policy, signed, &caller).await
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { change(tx).await }))
+            .await
+    }
+
+    /// Puts a policy in force that was signed elsewhere, as by the ceremony that made the genesis.
+    pub async fn install_policy(
+        &self,
+        signed: Signed<Policy>,
+        caller: Caller,
+    ) -> Result<(), PolicyChangeError> {
+        let verified = signed.verify(&self.keyring(), self.clock().now());
+        let policy =
+            (*verified.map_err(|error| PolicyChangeError::Refused(error.to_string()))?).clone();
+        let this = self.clone();
+        let install = async move |tx: &mut Tx| -> Result<(), PolicyChangeError> {
+            access::admit(tx, &caller, Some(Operation::ChangePolicy)).await?;
+            let before = this.policy_in_force(tx.connection()).await?;
+            let last: Option<Sequence> = counter::last(tx.connection(), "policy").await?;
+            if let Some(have) = last.filter(|last| policy.version <= *last) {
+                return Err(PolicyChangeError::Changed { have });
+            }
+            counter::raise(tx.connection(), "policy", policy.version.stored()).await?;
+            this.put_in_force(tx, before, policy, signed, &caller)
+                .await
+                .map(drop)
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { install(tx).await }))
+            .await
+    }
+
+    async fn put_in_force(
+        &self,
+        tx: &mut Tx,
+        before: Option<Arc<InForce>>,
+        policy: Policy,
+        signed: Signed<Policy>,
+        caller: &Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        let first = self
+            .trust()
+            .chain
+            .genesis()
+            .policy
+            .filter(|_| before.is_none());
+        if first.is_some_and(|digest| digest != signed.digest()) {
+            return Err(PolicyChangeError::NotGenesisPolicy);
+        }
+        if let Some(before) = &before {
+            check_operators(tx, &before.policy, &policy, caller).await?;
+        }
+        policy::keep(tx.connection(), &policy, &signed).await?;
+        let now = tx.now();
+        let version: Sequence = counter::next(tx.connection(), "roster", now).await?;
+        counter::raise(tx.connection(), "roster-full", version.stored()).await?;
+        self.announce(tx, Notice::Policy(policy.version));
+        let detail = serde_json::json!({ "digest": signed.digest() });
+        audit::append(
+            tx,
+            &Event::new("policy.changed", &caller.actor, policy.version).with(detail),
+        )
+        .await?;
+        Ok(signed)
+    }
+}
+
+/// Only a sovereign changes who the operators are, and one sovereign stays.
+async fn check_operators(
+    tx: &mut Tx,
+    before: &Policy,
+    after: &Policy,
+    caller: &Caller,
+) -> Result<(), PolicyChangeError> {
+    let sovereign = |policy: &Policy| {
+        policy
+            .operators
+            .iter()
+            .any(|one| one.role == OperatorRole::Sovereign)
+    };
+    if sovereign(before) && !sovereign(after) {
+        return Err(PolicyChangeError::NoSovereign);
+    }
+    if before.operators != after.operators {
+        let again = Caller {
+            actor: caller.actor.clone(),
+            nonce: None,
+            origin: None,
+        }; // the nonce is spent already
+        access::admit(tx, &again, Some(Operation::Operators))
+            .await
+            .map_err(|_| PolicyChangeError::ChangesOperators)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Receipts: a node's word that it has stopped talking to whoever is on a list.
+
+use tidegate_proto::{Keyring, Node as NodeKeys, NodeId, Receipt, Signed, Span};
+
+use super::audit::{self, Event};
+use super::{Authority, Caller, NodeError, access};
+use crate::store::node::Node;
+use crate::store::{Tx, list, node, receipt};
+
+/// How far a node's idea of the authority's time may be ahead.
+const AHEAD: Span = Span::from_minutes(2);
+
+impl Authority {
+    /// Takes a member's word that it has applied a revocation list.
+    pub async fn put_receipt(
+        &self,
+        node: NodeId,
+        receipt: Signed<Receipt>,
+        caller: Caller,
+    ) -> Result<(), NodeError> {
+        let this = self.clone();
+        let take = async move |tx: &mut Tx| this.take_receipt(tx, node, receipt, &caller).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { take(tx).await }))
+            .await
+    }
+
+    async fn take_receipt(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+        signed: Signed<Receipt>,
+        caller: &Caller,
+    ) -> Result<(), NodeError> {
+        access::admit(tx, caller, None).await?;
+        let node = member(tx, node).await?;
+        let now = tx.now();
+        let receipt = signed
+            .verify(&self.keyring_of(&node), now)
+            .map_err(NodeError::Document)?;
+        if receipt.applied_at > now + AHEAD {
+            return Err(NodeError::Future(receipt.applied_at));
+        }
+        let known = list::digest(tx.connection(), receipt.list).await?;
+        if known != Some(receipt.list_digest) {
+            return Err(NodeError::NoSuchList(receipt.list.sequence));
+        }
+        if let Some((sequence, list)) = receipt::latest(tx.connection(), node.node).await? {
+            if (sequence, list) == (receipt.sequence, receipt.list) {
+                return Ok(()); // sent again
+            }
+            if receipt.sequence <= sequence || receipt.list < list {
+                return Err(NodeError::Old {
+                    got: receipt.sequence,
+                    have: sequence,
+                });
+            }
+        }
+        receipt::keep(tx.connection(), &receipt, &signed, now).await?;
+        let detail = serde_json::json!({ "list": receipt.list, "applied_at": receipt.applied_at });
+        audit::append(
+            tx,
+            &Event::new("receipt.accepted", &caller.actor, node.node).with(detail),
+        )
+        .await?;
+        self.has_work(tx);
+        Ok(())
+    }
+
+    /// The keyring of a node's own documents.
+    pub(super) fn keyring_of(&self, node: &Node) -> Keyring<NodeKeys> {
+        let trust = self.trust();
+        Keyring::of_registered(trust.chain.network(), node.identity)
+    }
+}
+
+/// The node, if it is a member now.
+pub(super) async fn member(tx: &mut Tx, node: NodeId) -> Result<Node, NodeError> {
+    let node = node::load(tx.connection(), node)
+        .await?
+        .ok_or(NodeError::Unknown)?;
+    if node.status == super::NodeStatus::Allowed {
+        Ok(node)
+    } else {
+        Err(NodeError::NotMember(node.status))
+    }
+}

@@ -1,0 +1,269 @@
+//! Revocations: the list, who is put on it and taken off, and how long that takes to reach everybody.
+
+use std::sync::{Arc, PoisonError};
+
+use tidegate_proto::api::{RevocationStatus, Revoke};
+use tidegate_proto::bound::PublishedBound;
+use tidegate_proto::{
+    BoundedList, NodeId, Reason, RevocationEntry, RevocationKind, RevocationList, Serial,
+    SignError, Signed, Span,
+};
+
+use super::audit::{self, Event};
+use super::bounds::status;
+use super::certificates::longest_use;
+use super::{
+    Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
+    access,
+};
+use crate::store::node::Node;
+use crate::store::{StoreError, Tx, address, counter, epoch, grant, list, node, revocation};
+
+/// How long a list is good before a fresh one is due.
+const LIST_DUE: Span = Span::from_hours(1);
+/// How long an address is held after its node is out.
+const ADDRESS_HELD: Span = Span::from_hours(30 * 24);
+
+impl Authority {
+    /// Signs the list as it is now, as the next one, and tells of it.
+    pub(super) async fn publish_list<E>(&self, tx: &mut Tx) -> Result<list::Current, E>
+    where
+        E: From<StoreError> + From<SignError>,
+    {
+        let (now, trust) = (tx.now(), self.trust());
+        list::expire(tx.connection(), now).await?;
+        let entries = list::entries(tx.connection()).await?;
+        let document = RevocationList {
+            network: self.network(),
+            revision: trust.revision(),
+            sequence: counter::next(tx.connection(), "list", now).await?,
+            issued_at: now,
+            next_update: now + LIST_DUE,
+            entries: BoundedList::new(entries)
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        };
+        let signed = trust.signer.sign(&document)?;
+        list::keep(tx.connection(), &document, &signed).await?;
+        let current = list::Current {
+            place: document.place(),
+            issued_at: now,
+            signed,
+        };
+        let (inner, fresh) = (Arc::clone(&self.0), Arc::new(current.clone()));
+        tx.after_commit(move || inner.remember_list(fresh));
+        self.announce(tx, Notice::List(document.sequence));
+        Ok(current)
+    }
+
+    /// Signs a fresh list if there is none, or the one in force is half-way to its end.
+    pub(super) async fn refresh_list<E>(&self, tx: &mut Tx) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SignError>,
+    {
+        let now = tx.now();
+        let current = list::current(tx.connection()).await?;
+        let revision = self.trust().revision();
+        let good = |current: &list::Current| {
+            current.place.revision == revision
+                && now.since(current.issued_at) < LIST_DUE.divided_by(2)
+        };
+        if !current.as_ref().is_some_and(good) {
+            self.publish_list::<E>(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// The revocation list in force.
+    pub async fn revocation_list(&self) -> Result<Signed<RevocationList>, ReadError> {
+        let mut connection = self.0.store.read().await?;
+        let place = list::place(&mut connection)
+            .await?
+            .ok_or(ReadError::NotYet("revocation list"))?;
+        let cached = self
+            .0
+            .list
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(cached) = cached.filter(|cached| cached.place == place) {
+            return Ok(cached.signed.clone());
+        }
+        let current = list::current(&mut connection)
+            .await?
+            .ok_or(ReadError::NotYet("revocation list"))?;
+        let signed = current.signed.clone();
+        self.0.remember_list(Arc::new(current));
+        Ok(signed)
+    }
+
+    /// Puts a node out, for good or for now, and says how that stands.
+    pub async fn revoke(
+        &self,
+        node: NodeId,
+        revoke: Revoke,
+        caller: Caller,
+    ) -> Result<RevocationStatus, MembershipError> {
+        let this = self.clone();
+        let put_out = async move |tx: &mut Tx| this.revoke_within(tx, node, revoke, &caller).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { put_out(tx).await }))
+            .await
+    }
+
+    async fn revoke_within(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+        revoke: Revoke,
+        caller: &Caller,
+    ) -> Result<RevocationStatus, MembershipError> {
+        access::admit(tx, caller, Some(Operation::PutOut)).await?;
+        let mut node = node::load(tx.connection(), node)
+            .await?
+            .ok_or(MembershipError::NoNode)?;
+        let status = match (node.status, revoke.kind) {
+            (NodeStatus::Allowed, RevocationKind::Suspended) => NodeStatus::Quarantined,
+            (
+                NodeStatus::Allowed | NodeStatus::Quarantined | NodeStatus::Readmitted,
+                RevocationKind::Revoked,
+            ) => NodeStatus::Revoked,
+            _ => return Err(MembershipError::WrongStatus(node.standing())),
+        };
+        let now = tx.now();
+        let ceilings = self.trust().chain.genesis().ceilings;
+        list::expire(tx.connection(), now).await?;
+        let last = node.not_after.unwrap_or(now).max(now);
+        let entry = RevocationEntry {
+            identity: node.identity,
+            serials_up_to: node.serial.unwrap_or_else(Serial::default),
+            kind: revoke.kind,
+            reason: revoke.reason.clone(),
+            since: now,
+        };
+        list::put(
+            tx.connection(),
+            node.node,
+            &entry,
+            last + longest_use(&ceilings),
+        )
+        .await?;
+        if list::size(tx.connection()).await? > RevocationList::MOST_ENTRIES as i64 {
+            return Err(MembershipError::ListFull);
+        }
+        if status == NodeStatus::Revoked {
+            let believed = ceilings.certificate.max(longest_use(&ceilings));
+            address::hold_names(tx.connection(), node.node, now + believed).await?;
+            address::hold(tx.connection(), node.node, now + believed.max(ADDRESS_HELD)).await?;
+        }
+        (node.status, node.reason, node.since, node.offline_since) =
+            (status, revoke.reason, now, None);
+        grant::withdraw(tx.connection(), node.node).await?;
+        self.touch(tx, &mut node).await?;
+        self.redraw_ahead(tx).await?;
+        self.open_revocation(tx, &node, revoke.kind, caller).await
+    }
+
+    /// Publishes the list that first says so, and the bound that follows from the ledger.
+    async fn open_revocation(
+        &self,
+        tx: &mut Tx,
+        node: &Node,
+        kind: RevocationKind,
+        caller: &Caller,
+    ) -> Result<RevocationStatus, MembershipError> {
+        let current = self.publish_list::<MembershipError>(tx).await?;
+        let now = tx.now();
+        let mut view = RevocationView {
+            list: current.place.sequence,
+            node: node.node,
+            kind,
+            reason: node.reason.clone(),
+            since: now,
+            bound: None,
+        };
+        let progress = self
+            .progress(tx.connection(), &view, current.place.revision, now)
+            .await?;
+        view.bound = PublishedBound::first(&progress).time();
+        revocation::keep(tx.connection(), current.place.revision, &view).await?;
+        let event = match kind {
+            RevocationKind::Revoked => "node.revoked",
+            RevocationKind::Suspended => "node.suspended",
+        };
+        let detail =
+            serde_json::json!({ "list": view.list, "reason": view.reason, "bound": view.bound });
+        audit::append(
+            tx,
+            &Event::new(event, &caller.actor, node.node).with(detail),
+        )
+        .await?;
+        self.has_work(tx);
+        let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
+        status(current.place, &progress, view.bound, trusts_rtc)
+    }
+
+    /// Ends a suspension, or lets a revoked or denied node come back with new keys.
+    pub async fn reinstate(
+        &self,
+        node: NodeId,
+        reason: Reason,
+        caller: Caller,
+    ) -> Result<(), MembershipError> {
+        let this = self.clone();
+        let reinstate = async move |tx: &mut Tx| -> Result<(), MembershipError> {
+            access::admit(tx, &caller, Some(Operation::PutOut)).await?;
+            let mut node = node::load(tx.connection(), node)
+                .await?
+                .ok_or(MembershipError::NoNode)?;
+            node.status = match node.status {
+                NodeStatus::Quarantined => NodeStatus::Allowed,
+                NodeStatus::Revoked => NodeStatus::Readmitted,
+                NodeStatus::Denied => NodeStatus::Pending,
+                _ => return Err(MembershipError::WrongStatus(node.standing())),
+            };
+            node.since = tx.now();
+            let event = Event::new("node.reinstated", &caller.actor, node.node);
+            audit::append(tx, &event.with(serde_json::json!({ "reason": reason }))).await?;
+            node.reason = reason;
+            this.touch(tx, &mut node).await?;
+            if node.status == NodeStatus::Allowed {
+                this.lift(tx, &mut node, &caller).await?;
+            }
+            Ok(())
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { reinstate(tx).await }))
+            .await
+    }
+
+    /// Takes a suspended node off the list; its certificate counts again, or it gets a new one if that has ended.
+    async fn lift(
+        &self,
+        tx: &mut Tx,
+        node: &mut Node,
+        caller: &Caller,
+    ) -> Result<(), MembershipError> {
+        let now = tx.now();
+        if list::remove(tx.connection(), node.node).await? {
+            self.publish_list::<MembershipError>(tx).await?;
+        }
+        if node.not_after.is_none_or(|end| end <= now) {
+            self.issue::<MembershipError>(tx, node, caller).await?;
+        }
+        epoch::reopen(tx.connection(), now).await?;
+        self.has_work(tx);
+        Ok(())
+    }
+}
+
+impl super::authority::Inner {
+    /// Keeps a list at hand, unless a later one is already.
+    pub(super) fn remember_list(&self, fresh: Arc<list::Current>) {
+        let mut held = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|held| held.place < fresh.place) {
+            *held = Some(fresh);
+        }
+    }
+}

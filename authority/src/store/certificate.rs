@@ -1,0 +1,74 @@
+//! Certificates that were issued and still count, or whose hold has not ended.
+
+use tidegate_proto::{Certificate, Digest, NodeId, Serial, Signed, UnixTime};
+
+use super::{Connection, Counted, Row, StoreError, sql};
+
+/// Keeps a certificate.
+pub(crate) async fn keep(
+    connection: &mut Connection,
+    certificate: &Certificate,
+    signed: &Signed<Certificate>,
+) -> Result<(), StoreError> {
+    let statement = sql!(
+        "INSERT INTO certificates (serial, node, digest, envelope, wireguard, sealing, not_after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        certificate.serial.stored(),
+        certificate.node.as_bytes().to_vec(),
+        signed.digest().as_bytes().to_vec(),
+        signed.to_compact(),
+        certificate.wireguard.as_bytes().to_vec(),
+        certificate.sealing.as_bytes().to_vec(),
+        certificate.not_after.stored()
+    );
+    statement.execute(connection).await?;
+    Ok(())
+}
+
+/// The certificate with this serial.
+pub(crate) async fn load(
+    connection: &mut Connection,
+    serial: Serial,
+) -> Result<Option<Signed<Certificate>>, StoreError> {
+    let text = "SELECT envelope FROM certificates WHERE serial = $1";
+    let row = sql!(text, serial.stored())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Row(row).signed("envelope")).transpose()
+}
+
+/// The digest of the certificate with this serial.
+pub(crate) async fn digest(
+    connection: &mut Connection,
+    serial: Serial,
+) -> Result<Option<Digest>, StoreError> {
+    let text = "SELECT digest FROM certificates WHERE serial = $1";
+    let row = sql!(text, serial.stored())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Row(row).array("digest").map(Digest::from_bytes))
+        .transpose()
+}
+
+/// Whether `node` ever had a certificate over this sealing key.
+pub(crate) async fn had_sealing(
+    connection: &mut Connection,
+    node: NodeId,
+    sealing: &[u8; 32],
+) -> Result<bool, StoreError> {
+    let text = "SELECT 1 AS one FROM certificates WHERE node = $1 AND sealing = $2 LIMIT 1";
+    Ok(sql!(text, &node.as_bytes()[..], &sealing[..])
+        .fetch_optional(connection)
+        .await?
+        .is_some())
+}
+
+/// Forgets those that ended before `before`, unless they are a node's latest.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM certificates WHERE not_after < $1
+                AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.node = certificates.node AND nodes.serial = certificates.serial)";
+    sql!(text, before.stored()).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Numbers that only rise.
+
+use tidegate_proto::UnixTime;
+
+use super::{Connection, Counted, Row, StoreError, sql};
+
+/// The next number of `name`: one more than the last, or the time in milliseconds if that is more. A database that
+/// was put back to an earlier state so never repeats one.
+pub(crate) async fn next<T: Counted>(
+    connection: &mut Connection,
+    name: &str,
+    now: UnixTime,
+) -> Result<T, StoreError> {
+    let row = sql!(
+        "INSERT INTO counters (name, last) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
+         SET last = CASE WHEN counters.last >= $2 THEN counters.last + 1 ELSE $2 END RETURNING last",
+        name,
+        now.stored()
+    );
+    Row(row.fetch_one(connection).await?).count("last")
+}
+
+/// The last number of `name` that was given out.
+pub(crate) async fn last<T: Counted>(
+    connection: &mut Connection,
+    name: &str,
+) -> Result<Option<T>, StoreError> {
+    let row = sql!("SELECT last FROM counters WHERE name = $1", name)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Row(row).count("last")).transpose()
+}
+
+/// Puts `name` at `value`, never back.
+pub(crate) async fn raise(
+    connection: &mut Connection,
+    name: &str,
+    value: i64,
+) -> Result<(), StoreError> {
+    let statement = sql!(
+        "INSERT INTO counters (name, last) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
+         SET last = CASE WHEN counters.last > $2 THEN counters.last ELSE $2 END",
+        name,
+        value
+    );
+    statement.execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Why something could not be read or kept.
+
+/// A failure of the database. What it says is for the log; a caller learns only that it failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk has no room left.
+    #[error("the disk is full; free some space, nothing was changed")]
+    Full,
+    /// Another process held the database for too long.
+    #[error("the database is locked by another process; stop it, or try again")]
+    Locked,
+    /// What is stored cannot be what was written.
+    #[error(
+        "the database holds something unreadable ({0}); stop the authority and restore a backup with 'tidegate-authority restore'"
+    )]
+    Corrupt(String),
+    /// The schema is from a later version of this program.
+    #[error(
+        "the database was written by a newer version; install that version, or restore a backup"
+    )]
+    Newer,
+    /// The writer has stopped.
+    #[error("the authority is stopping; try again later")]
+    Closed,
+    /// More changes wait than can be taken on.
+    #[error("too many changes are waiting; try again in a moment")]
+    Busy,
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Failed(String),
+}
+
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_NOT_A_DATABASE: i32 = 26;
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(inner) => {
+                let code = inner.code().and_then(|code| code.parse::<i32>().ok());
+                match code.map(|code| code & 0xff) {
+                    Some(SQLITE_FULL) => Self::Full,
+                    Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Locked,
+                    Some(SQLITE_CORRUPT | SQLITE_NOT_A_DATABASE) => {
+                        Self::Corrupt(error.to_string())
+                    }
+                    _ => Self::Failed(error.to_string()),
+                }
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                Self::Corrupt(error.to_string())
+            }
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::PoolClosed => Self::Closed,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::VersionMissing(_)
+            | sqlx::migrate::MigrateError::VersionTooNew(..) => Self::Newer,
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Grants: who may have them, what was released, and the ledger of all releases.
+
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+use tidegate_proto::bound::Release;
+use tidegate_proto::{
+    Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, SealingPublicKey, Serial, Signed,
+    UnixTime,
+};
+
+use super::{Connection, Counted, Row, StoreError, corrupt, sql};
+
+/// A member that may have a grant.
+pub(crate) struct Recipient {
+    pub(crate) node: NodeId,
+    pub(crate) serial: Serial,
+    pub(crate) sealing: SealingPublicKey,
+    pub(crate) certificate: Signed<Certificate>,
+}
+
+const MEMBER: &str =
+    "nodes.status = 'allowed' AND nodes.serial IS NOT NULL AND nodes.not_after > $3";
+const WITHOUT: &str = "NOT EXISTS (SELECT 1 FROM grants WHERE grants.node = nodes.node AND grants.epoch = $1 AND grants.redraw = $2)";
+
+/// Members without a grant for this drawing of the epoch, at most `limit`; only `node`, where one is given.
+pub(crate) async fn missing(
+    connection: &mut Connection,
+    epoch: (EpochNumber, u32),
+    now: UnixTime,
+    node: Option<NodeId>,
+    limit: u32,
+) -> Result<Vec<Recipient>, StoreError> {
+    let only = if node.is_some() {
+        "nodes.node = $5"
+    } else {
+        "$5 IS NULL"
+    };
+    let text = AssertSqlSafe(format!(
+        "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
+         FROM nodes JOIN certificates ON certificates.serial = nodes.serial
+         WHERE {MEMBER} AND {WITHOUT} AND {only} ORDER BY nodes.node LIMIT $4"
+    ));
+    let rows = sql!(
+        text,
+        epoch.0.stored(),
+        i64::from(epoch.1),
+        now.stored(),
+        i64::from(limit),
+        node.map(|node| node.as_bytes().to_vec())
+    );
+    let recipient = |row: Row| {
+        Ok(Recipient {
+            node: NodeId::from_bytes(row.array("node")?),
+            serial: row.count("serial")?,
+            sealing: SealingPublicKey::from_bytes(row.bytes("sealing")?)
+                .map_err(|e| corrupt("sealing", e))?,
+            certificate: row.signed("certificate")?,
+        })
+    };
+    rows.fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(Row)
+        .map(recipient)
+        .collect()
+}
+
+/// Of the nodes from `first` to `last`: who may have a grant for this drawing and has none, with its serial.
+pub(crate) async fn still_missing(
+    connection: &mut Connection,
+    epoch: (EpochNumber, u32),
+    now: UnixTime,
+    (first, last): (NodeId, NodeId),
+) -> Result<std::collections::BTreeMap<NodeId, Serial>, StoreError> {
+    let text = AssertSqlSafe(format!(
+        "SELECT node, serial FROM nodes WHERE {MEMBER} AND {WITHOUT} AND node >= $4 AND node <= $5"
+    ));
+    let rows = sql!(
+        text,
+        epoch.0.stored(),
+        i64::from(epoch.1),
+        now.stored(),
+        first.as_bytes().to_vec(),
+        last.as_bytes().to_vec()
+    );
+    let one = |row: Row| Ok((NodeId::from_bytes(row.array("node")?), row.count("serial")?));
+    rows.fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(Row)
+        .map(one)
+        .collect()
+}
+
+/// A grant on its way out.
+pub(crate) struct Outgoing {
+    pub(crate) release: Release,
+    pub(crate) serial: Serial,
+    pub(crate) compact: Vec<u8>,
+}
+
+/// Writes releases to the ledger, and keeps the grants.
+pub(crate) async fn release(
+    connection: &mut Connection,
+    grants: &[Outgoing],
+) -> Result<(), StoreError> {
+    const ROWS: usize = 200;
+    for chunk in grants.chunks(ROWS) {
+        ledger(connection, chunk).await?;
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO grants (node, epoch, redraw, serial, list, envelope) ",
+        );
+        query.push_values(chunk, |mut row, grant| {
+            row.push_bind(grant.release.node.as_bytes().to_vec())
+                .push_bind(grant.release.epoch.stored())
+                .push_bind(i64::from(grant.release.redraw))
+                .push_bind(grant.serial.stored())
+                .push_bind(grant.release.list.sequence.stored())
+                .push_bind(grant.compact.as_slice());
+        });
+        query.push(
+            " ON CONFLICT (node, epoch) DO UPDATE SET redraw = excluded.redraw, serial = excluded.serial,
+               list = excluded.list, envelope = excluded.envelope",
+        );
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn ledger(connection: &mut Connection, grants: &[Outgoing]) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO releases (node, epoch, redraw, serial, revision, list, released_at, lease_until, stopped_at) ",
+    );
+    query.push_values(grants, |mut row, grant| {
+        let release = &grant.release;
+        row.push_bind(release.node.as_bytes().to_vec())
+            .push_bind(release.epoch.stored())
+            .push_bind(i64::from(release.redraw))
+            .push_bind(grant.serial.stored())
+            .push_bind(release.list.revision.stored())
+            .push_bind(release.list.sequence.stored())
+            .push_bind(release.released_at.stored())
+            .push_bind(release.lease_until.stored())
+            .push_bind(release.stopped_at().stored());
+    });
+    query.build().execute(connection).await?;
+    Ok(())
+}
+
+/// The grants of `node` for epochs whose leases have not ended, if it is a member.
+pub(crate) async fn of(
+    connection: &mut Connection,
+    node: NodeId,
+    now: UnixTime,
+) -> Result<Vec<(EpochNumber, Signed<EpochGrant>)>, StoreError> {
+    let text = "SELECT grants.epoch AS epoch, grants.envelope AS envelope FROM grants
+                JOIN epochs ON epochs.number = grants.epoch AND epochs.redraw = grants.redraw
+                JOIN nodes ON nodes.node = grants.node
+                WHERE grants.node = $1 AND epochs.ends > $2 AND nodes.status = 'allowed' AND nodes.not_after > $2
+                ORDER BY grants.epoch";
+    let rows = sql!(text, &node.as_bytes()[..], now.stored())
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter()
+        .map(Row)
+        .map(|row| Ok((row.count("epoch")?, row.signed("envelope")?)))
+        .collect()
+}
+
+/// To how many nodes a drawing was released.
+pub(crate) async fn released(
+    connection: &mut Connection,
+    epoch: EpochNumber,
+    redraw: u32,
+) -> Result<u32, StoreError> {
+    let text = "SELECT COUNT(*) AS n FROM grants WHERE epoch = $1 AND redraw = $2";
+    Row(sql!(text, epoch.stored(), i64::from(redraw))
+        .fetch_one(connection)
+        .await?)
+    .small("n")
+}
+
+/// Takes back what `node` could still ask for.
+pub(crate) async fn withdraw(connection: &mut Connection, node: NodeId) -> Result<(), StoreError> {
+    sql!("DELETE FROM grants WHERE node = $1", &node.as_bytes()[..])
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets grants of epochs that have ended, and releases that nobody could use after `before`.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    now: UnixTime,
+    before: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM grants WHERE epoch IN (SELECT number FROM epochs WHERE ends < $1 AND lease_until < $1)";
+    sql!(text, now.stored()).execute(&mut *connection).await?;
+    sql!(
+        "DELETE FROM releases WHERE stopped_at < $1",
+        before.stored()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Every release in the ledger, for checks.
+pub(crate) async fn all(connection: &mut Connection) -> Result<Vec<Release>, StoreError> {
+    let rows = sql!("SELECT * FROM releases ORDER BY id")
+        .fetch_all(connection)
+        .await?;
+    let release = |row: Row| {
+        let list = ListPlace {
+            revision: row.count("revision")?,
+            sequence: row.count("list")?,
+        };
+        Ok(Release {
+            node: NodeId::from_bytes(row.array("node")?),
+            epoch: row.count("epoch")?,
+            redraw: row.small("redraw")?,
+            list,
+            released_at: row.count("released_at")?,
+            lease_until: row.count("lease_until")?,
+        })
+    };
+    rows.into_iter().map(Row).map(release).collect()
+}

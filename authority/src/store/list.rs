@@ -1,0 +1,174 @@
+//! The revocation list: its entries, and every list that was signed.
+
+use tidegate_proto::{
+    Digest, ListPlace, NodeId, PublicKey, RevocationEntry, RevocationKind, RevocationList, Signed,
+    UnixTime,
+};
+
+use super::{Connection, Counted, Row, StoreError, corrupt, sql};
+
+fn kind_text(kind: RevocationKind) -> &'static str {
+    match kind {
+        RevocationKind::Revoked => "revoked",
+        RevocationKind::Suspended => "suspended",
+    }
+}
+
+pub(super) fn kind_of(row: &Row) -> Result<RevocationKind, StoreError> {
+    match row.text("kind")? {
+        "revoked" => Ok(RevocationKind::Revoked),
+        "suspended" => Ok(RevocationKind::Suspended),
+        _ => Err(corrupt("kind", "is unknown")),
+    }
+}
+
+pub(super) fn kind_stored(kind: RevocationKind) -> &'static str {
+    kind_text(kind)
+}
+
+/// A list and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) place: ListPlace,
+    pub(crate) issued_at: UnixTime,
+    pub(crate) signed: Signed<RevocationList>,
+}
+
+/// Everyone on the list, in rising order of identity keys.
+pub(crate) async fn entries(
+    connection: &mut Connection,
+) -> Result<Vec<RevocationEntry>, StoreError> {
+    let rows = sql!("SELECT * FROM list_entries ORDER BY identity")
+        .fetch_all(connection)
+        .await?;
+    let entry = |row: Row| {
+        Ok(RevocationEntry {
+            identity: PublicKey::from_bytes(row.array("identity")?)
+                .map_err(|e| corrupt("identity", e))?,
+            serials_up_to: row.count("serials_up_to")?,
+            kind: kind_of(&row)?,
+            reason: row.parsed("reason")?,
+            since: row.count("since")?,
+        })
+    };
+    rows.into_iter().map(Row).map(entry).collect()
+}
+
+/// How many are on the list.
+pub(crate) async fn size(connection: &mut Connection) -> Result<i64, StoreError> {
+    Row(sql!("SELECT COUNT(*) AS n FROM list_entries")
+        .fetch_one(connection)
+        .await?)
+    .integer("n")
+}
+
+/// Puts somebody on the list; a later entry for the same identity takes the place of the one before.
+pub(crate) async fn put(
+    connection: &mut Connection,
+    node: NodeId,
+    entry: &RevocationEntry,
+    keep_until: UnixTime,
+) -> Result<(), StoreError> {
+    let statement = sql!(
+        "INSERT INTO list_entries (identity, node, serials_up_to, kind, reason, since, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (identity) DO UPDATE SET serials_up_to = excluded.serials_up_to, kind = excluded.kind,
+             reason = excluded.reason, since = excluded.since, keep_until = excluded.keep_until",
+        &entry.identity.as_bytes()[..],
+        &node.as_bytes()[..],
+        entry.serials_up_to.stored(),
+        kind_text(entry.kind),
+        entry.reason.as_str(),
+        entry.since.stored(),
+        keep_until.stored()
+    );
+    statement.execute(connection).await?;
+    Ok(())
+}
+
+/// Takes somebody off the list.
+pub(crate) async fn remove(connection: &mut Connection, node: NodeId) -> Result<bool, StoreError> {
+    let text = "DELETE FROM list_entries WHERE node = $1";
+    Ok(sql!(text, &node.as_bytes()[..])
+        .execute(connection)
+        .await?
+        .rows_affected()
+        > 0)
+}
+
+/// Forgets entries about certificates that nobody can hold valid any more; true if there were any.
+pub(crate) async fn expire(connection: &mut Connection, now: UnixTime) -> Result<bool, StoreError> {
+    let text = "DELETE FROM list_entries WHERE keep_until < $1";
+    Ok(sql!(text, now.stored())
+        .execute(connection)
+        .await?
+        .rows_affected()
+        > 0)
+}
+
+/// The list in force.
+pub(crate) async fn current(connection: &mut Connection) -> Result<Option<Current>, StoreError> {
+    let text =
+        "SELECT sequence, revision, issued_at, envelope FROM lists ORDER BY sequence DESC LIMIT 1";
+    let Some(row) = sql!(text).fetch_optional(connection).await?.map(Row) else {
+        return Ok(None);
+    };
+    Ok(Some(Current {
+        place: place_in(&row)?,
+        issued_at: row.count("issued_at")?,
+        signed: row.signed("envelope")?,
+    }))
+}
+
+/// The place of the list in force, without the list.
+pub(crate) async fn place(connection: &mut Connection) -> Result<Option<ListPlace>, StoreError> {
+    let text = "SELECT revision, sequence FROM lists ORDER BY sequence DESC LIMIT 1";
+    let Some(row) = sql!(text).fetch_optional(connection).await?.map(Row) else {
+        return Ok(None);
+    };
+    place_in(&row).map(Some)
+}
+
+fn place_in(row: &Row) -> Result<ListPlace, StoreError> {
+    Ok(ListPlace {
+        revision: row.count("revision")?,
+        sequence: row.count("sequence")?,
+    })
+}
+
+/// The digest of a list that was signed once.
+pub(crate) async fn digest(
+    connection: &mut Connection,
+    place: ListPlace,
+) -> Result<Option<Digest>, StoreError> {
+    let text = "SELECT digest FROM lists WHERE sequence = $1 AND revision = $2";
+    let Some(row) = sql!(text, place.sequence.stored(), place.revision.stored())
+        .fetch_optional(connection)
+        .await?
+        .map(Row)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Digest::from_bytes(row.array("digest")?)))
+}
+
+/// Keeps a new list; the ones before keep their digests only.
+pub(crate) async fn keep(
+    connection: &mut Connection,
+    list: &RevocationList,
+    signed: &Signed<RevocationList>,
+) -> Result<(), StoreError> {
+    sql!("UPDATE lists SET envelope = NULL WHERE envelope IS NOT NULL")
+        .execute(&mut *connection)
+        .await?;
+    let statement = sql!(
+        "INSERT INTO lists (sequence, revision, digest, issued_at, next_update, envelope) VALUES ($1, $2, $3, $4, $5, $6)",
+        list.sequence.stored(),
+        list.revision.stored(),
+        signed.digest().as_bytes().to_vec(),
+        list.issued_at.stored(),
+        list.next_update.stored(),
+        signed.to_compact()
+    );
+    statement.execute(connection).await?;
+    Ok(())
+}

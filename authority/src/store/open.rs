@@ -1,0 +1,82 @@
+//! Opening the database and bringing its schema up to date.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
+
+use super::StoreError;
+use super::writer::{Tx, Writer};
+use crate::clock::Clock;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// How long a writer waits for another process.
+const BUSY: Duration = Duration::from_secs(10);
+const READERS: u32 = 8;
+
+/// Where the database is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Location {
+    /// An SQLite file; it is made if it is not there.
+    File(PathBuf),
+}
+
+/// The database: any number of readers and one queue of changes.
+#[derive(Clone)]
+pub struct Store {
+    readers: SqlitePool,
+    writer: Writer,
+}
+
+impl Store {
+    /// Opens the database and migrates it.
+    pub async fn open(location: &Location, clock: Clock) -> Result<Self, StoreError> {
+        let Location::File(path) = location;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        MIGRATIONS.run(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY)
+            .connect_lazy_with(options.clone().pragma("query_only", "on"));
+        let writer = Writer::start(connection, clock);
+        Ok(Self { readers, writer })
+    }
+
+    /// A connection to read with.
+    pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// Runs `change` as one serialised transaction and returns when it is on disk. If it fails, or the commit does,
+    /// nothing of it remains.
+    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.run(change).await
+    }
+
+    /// How many commits there have been. Many changes share one.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Waits until what was accepted is on disk, and takes on nothing more.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}

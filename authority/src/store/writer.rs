@@ -1,0 +1,217 @@
+//! The queue of changes, and the task that commits them in groups.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::BoxFuture;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tidegate_proto::UnixTime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Connection, StoreError};
+use crate::clock::Clock;
+
+/// Changes that may wait; more are refused.
+const MOST_WAITING: usize = 4096;
+/// Changes that share one commit at most.
+const LARGEST_GROUP: usize = 256;
+
+/// One change under way: the connection within its savepoint, the time, and what is to be done once it is on disk.
+pub struct Tx {
+    connection: Connection,
+    now: UnixTime,
+    after: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Tx {
+    /// The database within this change.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// The time at which the change happens.
+    pub fn now(&self) -> UnixTime {
+        self.now
+    }
+
+    /// Has `act` done once the change is on disk, and not at all if it does not get there.
+    pub fn after_commit(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.after.push(Box::new(act));
+    }
+}
+
+/// What tells the asker of a change how it ended.
+type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A change that ran: whether its savepoint stands, and the report that is due after the commit.
+type Ran = (bool, Report);
+type Change = Box<dyn for<'t> FnOnce(Result<&'t mut Tx, StoreError>) -> BoxFuture<'t, Ran> + Send>;
+
+enum Order {
+    Change(Change),
+    Close(oneshot::Sender<()>),
+}
+
+/// A handle to the writer task.
+#[derive(Clone)]
+pub(super) struct Writer {
+    orders: mpsc::Sender<Order>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, clock: Clock) -> Self {
+        let (orders, queue) = mpsc::channel(MOST_WAITING);
+        let commits = Arc::new(AtomicU64::new(0));
+        let tx = Tx {
+            connection,
+            now: UnixTime::default(),
+            after: Vec::new(),
+        };
+        tokio::spawn(serve(tx, queue, clock, Arc::clone(&commits)));
+        Self { orders, commits }
+    }
+
+    pub(super) async fn run<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let change: Change = Box::new(move |tx| {
+            Box::pin(async move {
+                let result = match tx {
+                    Ok(tx) => change(tx).await,
+                    Err(error) => Err(error.into()),
+                };
+                let stands = result.is_ok();
+                let report: Report = Box::new(move |committed| {
+                    // Whoever asked may have gone; the change stands all the same.
+                    let _ = answer.send(committed.map_err(E::from).and(result));
+                });
+                (stands, report)
+            })
+        });
+        let sent = self.orders.try_send(Order::Change(change));
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.orders.send(Order::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+async fn serve(
+    mut tx: Tx,
+    mut queue: mpsc::Receiver<Order>,
+    clock: Clock,
+    commits: Arc<AtomicU64>,
+) {
+    while let Some(first) = queue.recv().await {
+        let mut group = Vec::new();
+        let mut closing = take(first, &mut group);
+        while closing.is_none() && group.len() < LARGEST_GROUP {
+            let Ok(order) = queue.try_recv() else { break };
+            closing = take(order, &mut group);
+        }
+        if !group.is_empty() {
+            commit_group(&mut tx, group, &clock).await;
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(done) = closing {
+            queue.close();
+            let _ = tx.connection.close().await;
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+fn take(order: Order, group: &mut Vec<Change>) -> Option<oneshot::Sender<()>> {
+    match order {
+        Order::Change(change) => {
+            group.push(change);
+            None
+        }
+        Order::Close(done) => Some(done),
+    }
+}
+
+/// Runs a group in one transaction. Only after the commit does anyone hear of success or anything leave.
+async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock) {
+    tx.after.clear();
+    let begun = execute(tx, "BEGIN IMMEDIATE").await;
+    let mut reports = Vec::with_capacity(group.len());
+    let mut failed = begun.clone().err();
+    for change in group {
+        if let Some(error) = &failed {
+            reports.push(change(Err(error.clone())).await.1);
+            continue;
+        }
+        match run_one(tx, change, clock).await {
+            Ok(report) => reports.push(report),
+            Err((error, report)) => {
+                reports.push(report);
+                failed = Some(error);
+            }
+        }
+    }
+    let outcome = match failed {
+        None => execute(tx, "COMMIT").await,
+        Some(error) => Err(error),
+    };
+    if outcome.is_err() && begun.is_ok() {
+        let _ = execute(tx, "ROLLBACK").await; // after some errors the database has done so itself
+    }
+    let after = std::mem::take(&mut tx.after);
+    if outcome.is_ok() {
+        after.into_iter().for_each(|act| act());
+    }
+    reports
+        .into_iter()
+        .for_each(|report| report(outcome.clone()));
+}
+
+async fn run_one(
+    tx: &mut Tx,
+    change: Change,
+    clock: &Clock,
+) -> Result<Report, (StoreError, Report)> {
+    if let Err(error) = execute(tx, "SAVEPOINT change").await {
+        let (_, report) = change(Err(error.clone())).await;
+        return Err((error, report));
+    }
+    tx.now = clock.now();
+    let acts = tx.after.len();
+    let (stands, report) = change(Ok(tx)).await;
+    if !stands {
+        tx.after.truncate(acts);
+        if let Err(error) = execute(tx, "ROLLBACK TO change").await {
+            return Err((error, report));
+        }
+    }
+    match execute(tx, "RELEASE change").await {
+        Ok(()) => Ok(report),
+        Err(error) => Err((error, report)),
+    }
+}
+
+async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut tx.connection)
+        .await?;
+    Ok(())
+}
