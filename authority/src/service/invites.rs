@@ -1,6 +1,6 @@
 //! Invites.
 
-use tidegate_proto::{Digest, Invite, InviteToken, Span};
+use tidegate_proto::{Digest, Invite, InviteId, InviteToken, Span};
 
 use super::audit::{self, Event};
 use super::authority::rng;
@@ -55,7 +55,7 @@ impl Authority {
             return Err(InviteError::TooMany);
         }
         let view = InviteView {
-            id: Digest::of(token.as_bytes()),
+            id: id_of(token),
             roles: new.roles,
             tags: new.tags,
             uses_left: new.uses,
@@ -80,7 +80,7 @@ impl Authority {
     }
 
     /// Takes an invite back.
-    pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
+    pub async fn revoke_invite(&self, id: InviteId, caller: Caller) -> Result<(), InviteError> {
         let revoke = async move |tx: &mut Tx| -> Result<(), InviteError> {
             access::admit(tx, &caller, Some(Operation::Invite)).await?;
             let now = tx.now();
@@ -94,4 +94,11 @@ impl Authority {
             .write(move |tx| Box::pin(async move { revoke(tx).await }))
             .await
     }
+}
+
+/// An id that follows from a token's hash and does not tell it.
+fn id_of(token: Digest) -> InviteId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&Digest::of(token.as_bytes()).as_bytes()[..8]);
+    InviteId::from_bytes(id)
 }
