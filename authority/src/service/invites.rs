@@ -1,6 +1,6 @@
 //! Invites.
 
-use tidegate_proto::{Digest, Invite, InviteToken, Span};
+use tidegate_proto::{Digest, Invite, InviteId, InviteToken, Span};
 
 use super::audit::{self, Event};
 use super::authority::rng;
@@ -52,7 +52,7 @@ impl Authority {
             return Err(InviteError::TooMany);
         }
         let view = InviteView {
-            id: Digest::of(token.as_bytes()),
+            id: id_of(token),
             roles: new.roles,
             tags: new.tags,
             uses_left: new.uses,
@@ -77,7 +77,7 @@ impl Authority {
     }
 
     /// Takes an invite back.
-    pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
+    pub async fn revoke_invite(&self, id: InviteId, caller: Caller) -> Result<(), InviteError> {
         self.effect(async move |_, tx| -> Result<(), InviteError> {
             access::admit(tx, &caller, Some(Operation::Invite)).await?;
             let now = tx.now();
@@ -88,4 +88,11 @@ impl Authority {
         })
         .await
     }
+}
+
+/// An id that follows from a token's hash and does not tell it.
+fn id_of(token: Digest) -> InviteId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&Digest::of(token.as_bytes()).as_bytes()[..8]);
+    InviteId::from_bytes(id)
 }
