@@ -35,6 +35,7 @@
 
 pub mod ceremony;
 mod clock;
+pub mod config;
 mod file;
 mod fingerprint;
 mod genesis_file;

@@ -35,7 +35,7 @@ pub struct Limits {
     /// Every so many audit records the authority signs the head of the log.
     pub checkpoint_every: u32,
     /// A node that is there and has not confirmed a revocation after so long is recorded as overdue.
-    pub receipt_due: Span,
+    pub receipt_overdue: Span,
 }
 
 impl Default for Limits {
@@ -45,8 +45,8 @@ impl Default for Limits {
             pending_for: Span::from_hours(7 * 24),
             invites: 1000,
             offline_after: Span::from_secs(90),
-            checkpoint_every: 256,
-            receipt_due: Span::from_secs(60),
+            checkpoint_every: 1000,
+            receipt_overdue: Span::from_secs(60),
         }
     }
 }
@@ -174,11 +174,7 @@ impl Authority {
 
     /// From the first moment on there is a list, if an empty one.
     async fn first_list(&self) -> Result<(), OpenError> {
-        let this = self.clone();
-        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { refresh(tx).await }))
+        self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
             .await
     }
 
@@ -220,6 +216,21 @@ impl Authority {
 
     pub(crate) fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.0.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Carries out `effect` as one serialised transaction, and returns when it is on disk. If it fails, or the commit
+    /// does, nothing of it remains and nobody hears of it.
+    pub(crate) async fn effect<T, E, F>(&self, effect: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Self, &mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let this = self.clone();
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { effect(&this, tx).await }))
+            .await
     }
 
     /// Has `notice` published once the change is on disk.
