@@ -39,6 +39,7 @@ pub mod config;
 mod file;
 mod fingerprint;
 mod genesis_file;
+pub mod http;
 mod inspection;
 mod key_file;
 mod new_file;
