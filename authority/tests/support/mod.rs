@@ -44,6 +44,7 @@ pub fn operator() -> Caller {
     Caller {
         actor: Actor::Operator("jane@example.org".parse().unwrap()),
         nonce: None,
+        origin: None,
     }
 }
 
@@ -64,6 +65,7 @@ pub fn genesis(range: &str) -> (SigningKey, Vec<Arc<SigningKey>>, Genesis) {
         authority: AuthoritySet {
             keys: set(keys.iter().map(|key| key.public_key())),
             threshold: 1,
+            since: Revision::new(1).unwrap(),
             previous_until: None,
         },
         ipv4: BoundedList::new(vec![range.parse().unwrap()]).unwrap(),
@@ -257,7 +259,7 @@ impl TestNode {
     pub fn receipt(
         &self,
         list: &Signed<RevocationList>,
-        at: Sequence,
+        at: ListPlace,
         sequence: u64,
         now: UnixTime,
     ) -> Signed<Receipt> {
