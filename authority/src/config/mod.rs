@@ -35,8 +35,6 @@ pub struct Config {
     pub rates: Rates,
     /// The audit log.
     pub audit: Audit,
-    /// Copies that are made unasked.
-    pub backups: Backups,
 }
 
 /// The files of the TLS key pair, PEM. Relative paths start at the folder of the configuration.
@@ -153,15 +151,6 @@ pub struct Audit {
     pub checkpoint_every: u32,
 }
 
-/// Copies of the database that are made before its schema changes.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Backups {
-    /// How many of them are kept, the latest.
-    #[serde(deserialize_with = "count::<1, 1_000, _>")]
-    pub keep: u32,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -173,7 +162,6 @@ impl Default for Config {
             limits: LimitSettings::default(),
             rates: Rates::default(),
             audit: Audit::default(),
-            backups: Backups::default(),
         }
     }
 }
@@ -217,12 +205,6 @@ impl Default for Audit {
         Self {
             checkpoint_every: 1000,
         }
-    }
-}
-
-impl Default for Backups {
-    fn default() -> Self {
-        Self { keep: 5 }
     }
 }
 
