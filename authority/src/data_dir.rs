@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use tidegate_proto::{Genesis, Signed, SigningKey, TrustChain};
+use tidegate_proto::{Genesis, KeyId, PublicKey, Signed, SigningKey, TrustChain};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -130,6 +130,10 @@ impl DataDir {
     pub const AT_REST: &'static str = "at-rest.key";
     /// Copies of the database that were made unasked.
     pub const BACKUPS: &'static str = "backups";
+    /// The root key, where it was made on this machine and was not moved away yet.
+    pub const ROOT: &'static str = "root.key";
+    /// The key of the first operator, until it was fetched.
+    pub const OPERATOR: &'static str = "operator-first.key";
 
     /// The data directory at `path`, which only its owner can use.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
@@ -206,10 +210,26 @@ impl DataDir {
         paths.into_iter().map(key).collect()
     }
 
+    /// The name of a further signing key in it.
+    pub fn further_key(key: &PublicKey) -> String {
+        let digits = |byte: &u8| format!("{byte:02x}");
+        let id: String = KeyId::of(key)
+            .as_bytes()
+            .iter()
+            .take(8)
+            .map(digits)
+            .collect();
+        format!("{}/{id}.key", Self::KEYS)
+    }
+
+    /// The name of a genesis revision in it.
+    pub fn genesis_name(revision: u64) -> String {
+        format!("{}/genesis-{revision}.json", Self::GENESIS)
+    }
+
     /// The file of a genesis revision in it.
     pub fn genesis_file(&self, revision: u64) -> PathBuf {
-        self.file(Self::GENESIS)
-            .join(format!("genesis-{revision}.json"))
+        self.file(&Self::genesis_name(revision))
     }
 
     /// The genesis chain, the first revision first.

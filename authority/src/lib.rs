@@ -41,6 +41,7 @@ mod file;
 mod fingerprint;
 mod genesis_file;
 mod inspection;
+pub mod installation;
 mod key_file;
 mod new_dir;
 mod new_file;
