@@ -9,7 +9,7 @@ use tidegate_proto::{
     EpochGrant, EpochNumber, GrantKey, KeyId, ListPlace, NodeId, SealContext, UnixTime,
 };
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::{Trust, rng};
 use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
@@ -163,12 +163,11 @@ impl Authority {
             .for_each(|grant| grant.release.released_at = now);
         grant::release(tx.connection(), &grants).await?;
         let nodes: Arc<[NodeId]> = grants.iter().map(|grant| grant.release.node).collect();
-        let detail = serde_json::json!({ "redraw": epoch.redraw, "grants": nodes.len(), "list": batch.list });
-        audit::append(
-            tx,
-            &Event::new("grants.released", &Actor::System, epoch.number).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::GrantsReleased, &Actor::System, epoch.number)
+            .count("redraw", epoch.redraw)
+            .count("grants", nodes.len())
+            .count("list", batch.list.sequence);
+        self.record(tx, entry).await?;
         self.announce(tx, Notice::Grants(epoch.number, nodes));
         Ok(Released::Some)
     }

@@ -9,6 +9,7 @@ mod row;
 mod writer;
 
 pub(crate) mod address;
+pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod counter;
 pub(crate) mod epoch;
@@ -23,6 +24,7 @@ pub(crate) mod presence;
 pub(crate) mod receipt;
 pub(crate) mod record;
 pub(crate) mod revocation;
+pub(crate) mod token;
 
 pub use error::StoreError;
 pub use open::{Location, Store};

@@ -40,12 +40,9 @@ pub struct World {
     pub seed: u64,
 }
 
+/// Whoever runs the authority's own program on its machine; who may do what over the network is tested in `access.rs`.
 pub fn operator() -> Caller {
-    Caller {
-        actor: Actor::Operator("jane@example.org".parse().unwrap()),
-        nonce: None,
-        origin: None,
-    }
+    Caller::system()
 }
 
 pub fn set<T: Ord, const MAX: usize>(entries: impl IntoIterator<Item = T>) -> BoundedSet<T, MAX> {

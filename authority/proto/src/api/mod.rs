@@ -6,6 +6,7 @@
 mod access;
 mod admin;
 mod node;
+mod operation;
 mod problem;
 mod revocation;
 mod rule;
@@ -20,6 +21,7 @@ pub use node::{
     Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, RecoveryView, Renew,
     TimeQuestion,
 };
+pub use operation::{Door, Operation, UnknownOperation};
 pub use problem::{Explanation, Problem};
 pub use revocation::{
     Outstanding, RevocationReport, RevocationStatus, RevocationView, Revocations, Revoke,
