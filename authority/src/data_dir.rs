@@ -280,7 +280,7 @@ impl DataDir {
             at_rest: self.at_rest()?,
             genesis: self.genesis()?,
             clock,
-            limits: config.limits.service(),
+            limits: config.service_limits(),
         })
     }
 }

@@ -203,7 +203,7 @@ impl Default for Rates {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            checkpoint_every: 1000,
+            checkpoint_every: 256,
         }
     }
 }
@@ -221,14 +221,16 @@ impl LogLevel {
     }
 }
 
-impl LimitSettings {
+impl Config {
     /// The limits that the service itself keeps.
-    pub fn service(&self) -> Limits {
+    pub fn service_limits(&self) -> Limits {
         Limits {
-            pending: self.pending,
-            pending_for: self.pending_for,
-            invites: self.invites,
-            offline_after: self.offline_after,
+            pending: self.limits.pending,
+            pending_for: self.limits.pending_for,
+            invites: self.limits.invites,
+            offline_after: self.limits.offline_after,
+            checkpoint_every: self.audit.checkpoint_every,
+            receipt_due: self.limits.receipt_overdue,
         }
     }
 }

@@ -270,7 +270,7 @@ impl Installation {
             keys: self.keys,
             at_rest: self.at_rest,
             genesis: self.chain,
-            limits: self.config.limits.service(),
+            limits: self.config.service_limits(),
             clock,
         };
         let authority = Authority::open(options).await?;

@@ -67,6 +67,7 @@ coded!(StoreError {
     Self::Corrupt(_) => "database-corrupt", Internal;
     Self::Newer => "database-newer", Internal;
     Self::Failed(_) => "database-failed", Internal;
+    Self::Recovering => "recovering", Exhausted;
 } inner {});
 
 coded!(AccessError {
