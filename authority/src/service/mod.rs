@@ -27,6 +27,7 @@ mod operators;
 mod policies;
 mod receipts;
 mod records;
+mod recovery;
 mod revocations;
 mod rosters;
 mod shape;
@@ -45,6 +46,7 @@ pub use error::{
 };
 pub use feed::{EventId, Notice, Subscription};
 pub use operators::OperatorRef;
+pub use recovery::RecoveryError;
 pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
