@@ -4,6 +4,7 @@
     reason = "panicking is how a decoder reports"
 )]
 
+mod audit;
 mod body;
 mod document;
 mod envelope;
@@ -19,6 +20,7 @@ mod key_file;
 mod promise;
 mod text;
 
+pub use audit::audit;
 pub use body::api;
 pub use document::document;
 pub use envelope::{envelope_compact, envelope_json};
@@ -29,8 +31,9 @@ pub use text::{invite, policy_file, request_header, text};
 pub type Decoder = fn(&[u8]);
 
 /// Every target with its decoder.
-pub const TARGETS: [(&str, Decoder); 9] = [
+pub const TARGETS: [(&str, Decoder); 10] = [
     ("proto_api", api),
+    ("proto_audit", audit),
     ("proto_document", document),
     ("proto_envelope_compact", envelope_compact),
     ("proto_envelope_json", envelope_json),
