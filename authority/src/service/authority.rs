@@ -172,7 +172,7 @@ impl Authority {
         Ok(authority)
     }
 
-    /// From the first moment on there is a list, if an empty one.
+    /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
         self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
             .await

@@ -28,6 +28,7 @@ mod overdue;
 mod policies;
 mod receipts;
 mod records;
+mod recovery;
 mod revocations;
 mod rosters;
 mod shape;
@@ -46,6 +47,7 @@ pub use error::{
 };
 pub use feed::{EventId, Notice, Subscription};
 pub use operators::OperatorRef;
+pub use recovery::RecoveryError;
 pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
