@@ -25,10 +25,14 @@ enum Command {
 
 impl Epoch {
     pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
-        let epochs = match self.command {
-            None | Some(Command::Show) => desk.operator.epochs().await?,
-            Some(Command::Rotate) => desk.operator.rotate().await?,
-        };
+        if let Some(Command::Rotate) = self.command {
+            let epoch = desk.operator.rotate().await?;
+            let starts = moment(epoch.starts, desk.now());
+            return desk.console.show(&epoch, || {
+                format!("Epoch {} starts {starts}.\n", epoch.number)
+            });
+        }
+        let epochs = desk.operator.epochs().await?;
         desk.console.show(&epochs, || shown(&epochs, desk.now()))
     }
 }

@@ -170,7 +170,12 @@ impl Approve {
             tags: BoundedSet::new(self.tags).map_err(Failure::usage)?,
             routes: BoundedSet::new(self.routes).map_err(Failure::usage)?,
         };
-        let node = desk.operator.approve(&self.node, &approval).await?;
+        let certificate = desk.operator.approve(&self.node, &approval).await?;
+        let keyring = desk.operator.client().site().keyring;
+        let certificate = certificate
+            .verify(&keyring, desk.now())
+            .map_err(Failure::new)?;
+        let node = desk.operator.node(&NodeRef::Id(certificate.node)).await?;
         desk.console.show(&node, || {
             format!("{} is in, at {}.\n", node.name, or_dash(node.ipv4))
         })
@@ -192,7 +197,8 @@ impl Deny {
         let why = Decision {
             reason: self.reason,
         };
-        let node = desk.operator.deny(&self.node, &why).await?;
+        desk.operator.deny(&self.node, &why).await?;
+        let node = desk.operator.node(&self.node).await?;
         desk.console
             .show(&node, || format!("{} is turned away.\n", node.name))
     }
@@ -213,7 +219,8 @@ impl Reinstate {
         let why = Decision {
             reason: self.reason,
         };
-        let node = desk.operator.reinstate(&self.node, &why).await?;
+        desk.operator.reinstate(&self.node, &why).await?;
+        let node = desk.operator.node(&self.node).await?;
         desk.console.show(&node, || match node.status {
             NodeStatus::Readmitted => {
                 format!(

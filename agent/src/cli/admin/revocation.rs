@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tidegate::admin::{facts, length, moment, or_dash, table};
 use tidegate::client::{ClientError, NodeRef};
-use tidegate_proto::api::{self, Decision, RevocationReport, RevocationStatus, RevocationView};
+use tidegate_proto::api::{Decision, RevocationReport, RevocationStatus, RevocationView};
 use tidegate_proto::{Reason, RevocationKind, Sequence, UnixTime};
 
 use super::desk::Desk;
@@ -52,12 +52,11 @@ struct Wait {
 
 impl Revoke {
     pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
-        let revoke = api::Revoke {
-            kind: RevocationKind::Revoked,
+        let why = Decision {
             reason: self.reason,
         };
-        let report = desk.operator.revoke(&self.node, &revoke).await?;
-        self.wait.follow(desk, &self.node, report).await
+        let status = desk.operator.revoke(&self.node, &why).await?;
+        self.wait.follow(desk, &self.node, &status).await
     }
 }
 
@@ -66,8 +65,8 @@ impl Suspend {
         let why = Decision {
             reason: self.reason,
         };
-        let report = desk.operator.suspend(&self.node, &why).await?;
-        self.wait.follow(desk, &self.node, report).await
+        let status = desk.operator.suspend(&self.node, &why).await?;
+        self.wait.follow(desk, &self.node, &status).await
     }
 }
 
@@ -76,8 +75,9 @@ impl Wait {
         &self,
         desk: &Desk,
         node: &NodeRef,
-        mut report: RevocationReport,
+        status: &RevocationStatus,
     ) -> Result<(), Failure> {
+        let mut report = desk.operator.revocation(status.list.sequence).await?;
         if self.wait {
             let least =
                 Duration::from_millis(self.at_most.map_or(u64::MAX, |span| span.as_millis()));
