@@ -257,8 +257,8 @@ async fn enrolments_that_cannot_be_leave_nothing_behind() {
     let mut last = (200, String::new());
     for number in 2..10 {
         let node = scene.world.node();
-        let reply = scene.enroll(&node, &format!("web-{number}"), Some(token.clone()));
-        let reply = reply.await;
+        let name = format!("web-{number}");
+        let reply = scene.enroll(&node, &name, Some(token.clone())).await;
         if reply.status != StatusCode::OK {
             last = reply.refusal();
             break;
