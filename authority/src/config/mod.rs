@@ -247,6 +247,7 @@ impl LimitSettings {
             pending_for: self.pending_for,
             invites: self.invites,
             offline_after: self.offline_after,
+            ..Limits::default()
         }
     }
 }

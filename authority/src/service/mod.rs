@@ -27,6 +27,8 @@ mod revocations;
 mod rosters;
 mod shape;
 mod stream;
+mod telling;
+mod view;
 
 pub use access::{AccessError, Actor, Caller, Operation, SpentNonce};
 pub use authority::{Authority, Limits, OpenError, Options};
@@ -39,4 +41,4 @@ pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
 };
-pub use stream::NodeStream;
+pub use stream::{NodeStream, Told};

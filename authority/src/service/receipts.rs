@@ -5,7 +5,7 @@ use tidegate_proto::{Keyring, Node as NodeKeys, NodeId, Receipt, Signed, Span};
 use super::audit::{self, Event};
 use super::{Authority, Caller, NodeError, access};
 use crate::store::node::Node;
-use crate::store::{Tx, list, node, receipt};
+use crate::store::{Tx, holder, list, node, receipt};
 
 /// How far a node's idea of the authority's time may be ahead.
 const AHEAD: Span = Span::from_minutes(2);
@@ -54,13 +54,16 @@ impl Authority {
             }
         }
         receipt::keep(tx.connection(), &receipt, &signed, now).await?;
-        let detail = serde_json::json!({ "list": receipt.list, "applied_at": receipt.applied_at });
-        audit::append(
-            tx,
-            &Event::new("receipt.accepted", &caller.actor, node.node).with(detail),
-        )
-        .await?;
-        self.has_work(tx);
+        let confirmed =
+            holder::confirm(tx.connection(), node.node, receipt.list.sequence, now).await?;
+        if confirmed > 0 {
+            let detail = serde_json::json!({
+                "list": receipt.list, "applied_at": receipt.applied_at, "confirmed": confirmed
+            });
+            let event = Event::new("receipt.accepted", &caller.actor, node.node);
+            audit::append(tx, &event.with(detail)).await?;
+            self.has_work(tx);
+        }
         Ok(())
     }
 

@@ -1,139 +1,204 @@
 //! A node's own view of what changes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use tidegate_proto::api::StreamEvent;
-use tidegate_proto::{EpochNumber, NodeId, Sequence};
+use tidegate_proto::{Digest, EpochNumber, NodeId, Sequence};
 
+use super::directory::Member;
 use super::feed::{EventId, Notice, Subscription};
+use super::view::View;
 use super::{Authority, EpochError, ReadError};
-use crate::store::record;
+use crate::store::{StoreError, record};
 
-/// One node's stream: first what it needs to know now, then what changes. Each event is fetched, and the node
-/// authorised anew, as it leaves.
+/// One event as it travels. What everybody is told alike is rendered once and shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Told {
+    /// The event's name.
+    pub name: &'static str,
+    /// A [`StreamEvent`], as JSON.
+    pub json: Arc<str>,
+}
+
+impl Told {
+    pub(super) fn render(event: &StreamEvent) -> Result<Self, StoreError> {
+        let json =
+            serde_json::to_string(event).map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self {
+            name: event.name(),
+            json: json.into(),
+        })
+    }
+}
+
+/// One node's stream: first what it needs to know now, then what changes. The node is authorised anew before anything
+/// but a revocation list leaves; the list that puts it out is the last that it hears.
 pub struct NodeStream {
     authority: Authority,
     node: NodeId,
     subscription: Subscription,
-    ready: VecDeque<StreamEvent>,
+    ready: VecDeque<Told>,
     /// The roster version that was told last.
     roster: Option<Sequence>,
+    /// The own certificate that was told last.
+    certificate: Option<Digest>,
+    over: bool,
+}
+
+/// What some changes amount to for one node. Who is slow hears of many changes at once.
+#[derive(Default)]
+struct News {
+    genesis: bool,
+    list: bool,
+    policy: bool,
+    roster: bool,
+    records: BTreeSet<NodeId>,
+    grants: BTreeSet<EpochNumber>,
+}
+
+impl News {
+    fn of(changes: &[Arc<[Notice]>], node: NodeId) -> Self {
+        let mut news = Self::default();
+        for notice in changes.iter().flat_map(|notices| notices.iter()) {
+            match notice {
+                Notice::Genesis => news.genesis = true,
+                Notice::List(_) => news.list = true,
+                Notice::Policy(_) => news.policy = true,
+                Notice::Node(..) => news.roster = true,
+                Notice::Record(node) => {
+                    news.records.insert(*node);
+                }
+                Notice::Grants(epoch, nodes) if nodes.binary_search(&node).is_ok() => {
+                    news.grants.insert(*epoch);
+                }
+                _ => {}
+            }
+        }
+        news
+    }
 }
 
 impl NodeStream {
-    /// The next event and the place to resume behind it. `None` ends the stream: the node was too slow, is not a
-    /// member any more, or the authority stops.
-    pub async fn next(&mut self) -> Option<(EventId, StreamEvent)> {
+    /// The next event, and where to resume behind it: only the last event of several that belong together has a place,
+    /// so that whoever loses the stream among them hears all of them again. `None` ends the stream: the node was too
+    /// slow, is not a member any more, or the authority stops.
+    pub async fn next(&mut self) -> Option<(Option<EventId>, Told)> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some((self.subscription.last(), event));
+            if let Some(told) = self.ready.pop_front() {
+                let complete = self.ready.is_empty() && !self.over;
+                return Some((complete.then(|| self.subscription.last()), told));
             }
-            let notice = self.subscription.next().await?;
-            if let Err(error) = self.prepare(notice).await {
-                tracing::debug!(node = %self.node, %error, "stream ends");
+            if self.over {
                 return None;
+            }
+            let changes = self.subscription.changes().await?;
+            let news = News::of(&changes, self.node);
+            if let Err(error) = self.prepare(news).await {
+                tracing::debug!(node = %self.node, %error, "stream ends");
+                self.over = true; // after what is ready
             }
         }
     }
 
-    async fn prepare(&mut self, notice: Notice) -> Result<(), ReadError> {
-        match notice {
-            Notice::Genesis => self
-                .ready
-                .push_back(StreamEvent::Genesis(self.authority.genesis())),
-            Notice::List(_) => {
-                let list = self.authority.revocation_list().await?;
-                self.ready.push_back(StreamEvent::List(list));
-            }
-            Notice::Policy(_) => {
-                self.ready
-                    .push_back(StreamEvent::Policy(self.authority.policy().await?));
-                self.tell_roster(None).await?;
-            }
-            Notice::Node(node, version) => self.node_changed(node, version).await?,
-            Notice::Record(node) => self.record_changed(node).await?,
-            Notice::Grants(epoch, nodes) if nodes.binary_search(&self.node).is_ok() => {
-                self.tell_grants(Some(epoch)).await?;
-            }
-            _ => {}
+    /// The list goes first, and to whoever is on it as well.
+    async fn prepare(&mut self, news: News) -> Result<(), ReadError> {
+        let view = match self.authority.last_view() {
+            Some(view) => view,
+            None => self.authority.view().await?,
+        };
+        let told = &view.told;
+        let shared = [
+            news.genesis.then(|| told.genesis.clone()),
+            news.list.then(|| told.list.clone()),
+        ];
+        self.ready.extend(shared.into_iter().flatten());
+        let member = self.authority.member(&view, self.node).await?;
+        self.tell_certificate(&member)?;
+        if news.policy {
+            self.ready.extend(told.policy.clone());
+        }
+        if (news.roster || news.policy || news.genesis)
+            && self.authority.matters(&view, &member, self.roster)
+        {
+            self.tell_roster(&view, &member).await?;
+        }
+        self.tell_records(&view, &member, &news.records).await?;
+        if !news.grants.is_empty() {
+            self.tell_grants(|epoch| news.grants.contains(&epoch))
+                .await?;
         }
         Ok(())
     }
 
     /// Everything, for one who comes anew or was away too long.
     async fn prepare_all(&mut self) -> Result<(), ReadError> {
-        self.ready
-            .push_back(StreamEvent::Genesis(self.authority.genesis()));
-        let list = self.authority.revocation_list().await?;
-        self.ready.push_back(StreamEvent::List(list));
-        match self.authority.policy().await {
-            Ok(policy) => self.ready.push_back(StreamEvent::Policy(policy)),
-            Err(ReadError::NotYet(_)) => {}
-            Err(error) => return Err(error),
-        }
-        self.tell_roster(None).await?;
-        self.tell_grants(None).await
-    }
-
-    async fn node_changed(&mut self, node: NodeId, version: Sequence) -> Result<(), ReadError> {
-        if self.roster.is_some_and(|told| told >= version) {
-            return Ok(()); // in a delta that was told already
-        }
         let view = self.authority.view().await?;
         let member = self.authority.member(&view, self.node).await?;
-        let changed = view.directory.node(node);
-        let matters = changed.is_some_and(|changed| {
-            view.permits(&member, changed)
-                || self.roster.is_none_or(|told| changed.described > told)
-        });
-        if matters || node == self.node {
-            self.tell_roster(self.roster).await?;
+        let told = view.told.clone();
+        self.ready.extend([told.genesis, told.list]);
+        self.tell_certificate(&member)?;
+        self.ready.extend(told.policy);
+        self.tell_roster(&view, &member).await?;
+        self.tell_grants(|_| true).await
+    }
+
+    fn tell(&mut self, event: &StreamEvent) -> Result<(), ReadError> {
+        self.ready.push_back(Told::render(event)?);
+        Ok(())
+    }
+
+    fn tell_certificate(&mut self, member: &Member) -> Result<(), ReadError> {
+        if self.certificate != Some(member.digest) {
+            self.certificate = Some(member.digest);
+            self.tell(&StreamEvent::Certificate(member.certificate.clone()))?;
         }
         Ok(())
     }
 
-    async fn tell_roster(&mut self, since: Option<Sequence>) -> Result<(), ReadError> {
-        let view = self.authority.view().await?;
-        let member = self.authority.member(&view, self.node).await?;
-        let since = since.filter(|since| *since < view.directory.version);
-        let update = self.authority.roster_from(&view, &member, since).await?;
+    async fn tell_roster(&mut self, view: &View, member: &Member) -> Result<(), ReadError> {
+        let update = self
+            .authority
+            .roster_from(view, member, self.roster)
+            .await?;
         self.roster = Some(view.directory.version);
-        self.ready.push_back(StreamEvent::Roster(update));
-        Ok(())
+        self.tell(&StreamEvent::Roster(update))
     }
 
-    async fn record_changed(&mut self, node: NodeId) -> Result<(), ReadError> {
-        let view = self.authority.view().await?;
-        let member = self.authority.member(&view, self.node).await?;
-        if view
-            .directory
-            .node(node)
-            .is_some_and(|peer| view.is_peer(&member, peer))
-        {
+    async fn tell_records(
+        &mut self,
+        view: &View,
+        member: &Member,
+        nodes: &BTreeSet<NodeId>,
+    ) -> Result<(), ReadError> {
+        let now = self.authority.clock().now();
+        let is_peer = |node: &&NodeId| {
+            let peer = view.directory.node(**node);
+            peer.is_some_and(|peer| view.is_peer(member, peer, now))
+        };
+        let peers: Vec<NodeId> = nodes.iter().filter(is_peer).copied().collect();
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let records = {
             let mut connection = self.authority.0.store.read().await?;
-            self.ready.extend(
-                record::load(&mut connection, node)
-                    .await?
-                    .map(StreamEvent::Record),
-            );
+            record::of_all(&mut connection, &peers).await?
+        };
+        for record in records {
+            self.tell(&StreamEvent::Record(record))?;
         }
         Ok(())
     }
 
-    async fn tell_grants(&mut self, only: Option<EpochNumber>) -> Result<(), ReadError> {
-        let grants =
-            self.authority
-                .grants_by_epoch(self.node)
-                .await
-                .map_err(|error| match error {
-                    EpochError::Store(error) => ReadError::Store(error),
-                    EpochError::Sign(error) => ReadError::Sign(error),
-                    other => crate::store::StoreError::Failed(other.to_string()).into(),
-                })?;
-        for (epoch, grant) in grants {
-            if only.is_none_or(|only| epoch == only) {
-                self.ready.push_back(StreamEvent::Grant(grant));
-            }
+    async fn tell_grants(&mut self, which: impl Fn(EpochNumber) -> bool) -> Result<(), ReadError> {
+        let grants = self.authority.grants_by_epoch(self.node).await;
+        let grants = grants.map_err(|error| match error {
+            EpochError::Store(error) => ReadError::Store(error),
+            EpochError::Sign(error) => ReadError::Sign(error),
+            other => StoreError::Failed(other.to_string()).into(),
+        })?;
+        for (_, grant) in grants.into_iter().filter(|(epoch, _)| which(*epoch)) {
+            self.tell(&StreamEvent::Grant(grant))?;
         }
         Ok(())
     }
@@ -151,13 +216,14 @@ impl Authority {
         let subscription = resumed.unwrap_or_else(|| self.follow());
         let view = self.view().await?;
         self.member(&view, node).await?;
-        let (authority, ready) = (self.clone(), VecDeque::new());
         let mut stream = NodeStream {
-            authority,
+            authority: self.clone(),
             node,
             subscription,
-            ready,
+            ready: VecDeque::new(),
             roster: None,
+            certificate: None,
+            over: false,
         };
         if anew {
             stream.prepare_all().await?;

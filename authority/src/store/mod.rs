@@ -10,12 +10,15 @@ mod writer;
 
 pub(crate) mod address;
 pub(crate) mod certificate;
+pub(crate) mod change;
 pub(crate) mod counter;
 pub(crate) mod epoch;
 pub(crate) mod genesis;
 pub(crate) mod grant;
+pub(crate) mod holder;
 pub(crate) mod invite;
 pub(crate) mod list;
+pub(crate) mod mark;
 pub(crate) mod node;
 pub(crate) mod nonce;
 pub(crate) mod policy;

@@ -64,6 +64,8 @@ use coded;
 
 coded!(StoreError {
     Self::Full => "disk-full", Exhausted;
+    Self::Behind(_) => "genesis-behind", Internal;
+    Self::Undone => "undone", Exhausted;
     Self::Busy => "busy", Exhausted;
     Self::Locked => "database-locked", Exhausted;
     Self::Closed => "stopping", Exhausted;
@@ -93,6 +95,9 @@ pub enum ReadError {
     /// No such node.
     #[error("there is no such node; 'tidegate admin nodes' lists them")]
     NoNode,
+    /// Several nodes asked for one name, and none has it.
+    #[error("several nodes asked for this name; name the one you mean by its id")]
+    Ambiguous,
     /// No such revocation.
     #[error("no revocation began with this list; 'tidegate admin revocations' lists them")]
     NoRevocation,
@@ -121,6 +126,7 @@ pub enum ReadError {
 
 coded!(ReadError {
     Self::NoNode => "no-such-node", Missing;
+    Self::Ambiguous => "ambiguous-name", Conflict;
     Self::NoRevocation => "no-such-revocation", Missing;
     Self::NotYet(_) => "not-yet", Missing;
     Self::NotMember(_) => "not-a-member", Forbidden;
