@@ -62,7 +62,7 @@ async fn next(stream: &mut NodeStream) -> Option<(Option<EventId>, StreamEvent)>
     let (id, told) = tokio::time::timeout(Duration::from_secs(10), stream.next())
         .await
         .expect("an event in time")?;
-    let event: StreamEvent = strict::read(told.json.as_bytes(), 1 << 24).unwrap();
+    let event: StreamEvent = strict::read(&told.json, 1 << 24).unwrap();
     assert_eq!(event.name(), told.name);
     Some((id, event))
 }

@@ -1,17 +1,19 @@
 //! The application object.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tidegate_proto::{
-    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, SignError, Signed,
-    SigningKey, Span, SuccessionError, TrustChain,
+    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, Sequence, SignError, Signed,
+    SigningKey, Span, SuccessionError, TokenId, TrustChain, UnixTime,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::feed::{Feed, Subscription};
+use super::alarms::Alarms;
+use super::feed::{EventId, Feed, Subscription};
 use super::heartbeats::Pulse;
 use super::policies::InForce;
 use super::view::View;
@@ -32,6 +34,10 @@ pub struct Limits {
     pub offline_after: Span,
     /// Commits that a follower may be behind before it has to come back for everything.
     pub changes: u32,
+    /// Every so many audit records the authority signs the head of the log.
+    pub checkpoint_every: u32,
+    /// A node that is there and has not confirmed a revocation after so long is recorded as overdue.
+    pub receipt_overdue: Span,
 }
 
 impl Default for Limits {
@@ -42,6 +48,8 @@ impl Default for Limits {
             invites: 1000,
             offline_after: Span::from_secs(90),
             changes: 4096,
+            checkpoint_every: 1000,
+            receipt_overdue: Span::from_secs(60),
         }
     }
 }
@@ -114,6 +122,11 @@ pub(crate) struct Inner {
     pub(crate) pulse: Mutex<Pulse>,
     /// When what has passed was last forgotten, in milliseconds.
     pub(crate) forgotten_at: AtomicU64,
+    pub(crate) alarms: Mutex<Alarms>,
+    /// Tokens used since that was last written.
+    pub(crate) used: Mutex<BTreeMap<TokenId, UnixTime>>,
+    /// The sequence of the last audit record.
+    pub(crate) audit_head: watch::Sender<Sequence>,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -158,6 +171,9 @@ impl Authority {
             looking: tokio::sync::Mutex::default(),
             pulse: Mutex::default(),
             forgotten_at: AtomicU64::new(0),
+            alarms: Mutex::default(),
+            used: Mutex::default(),
+            audit_head: watch::Sender::new(Sequence::default()),
         }));
         // From the first moment on there is a list, if an empty one.
         authority
@@ -176,6 +192,24 @@ impl Authority {
     /// The genesis in force.
     pub fn genesis(&self) -> Signed<Genesis> {
         self.trust().chain.genesis().signed().clone()
+    }
+
+    /// The genesis revision in force.
+    pub fn revision(&self) -> Revision {
+        self.trust().chain.genesis().revision
+    }
+
+    /// The place of the revocation list in force.
+    pub async fn list_sequence(&self) -> Result<Option<Sequence>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        Ok(crate::store::list::place(&mut connection)
+            .await?
+            .map(|place| place.sequence))
+    }
+
+    /// The origins that the genesis names.
+    pub fn urls(&self) -> tidegate_proto::BoundedList<tidegate_proto::Origin, 8> {
+        self.trust().chain.genesis().urls.clone()
     }
 
     /// The keys whose signatures count.
@@ -198,12 +232,18 @@ impl Authority {
         self.0.feed.follow()
     }
 
+    /// Everything that changed behind `id`; none if that is not known any more.
+    pub fn resume(&self, id: EventId) -> Option<Subscription> {
+        self.0.feed.resume(id)
+    }
+
     /// Waits until what was accepted is on disk, and takes on nothing more.
     pub async fn close(&self) {
         let written = self.effect(async move |this, tx| this.write_pulse(tx).await);
         if let Err(error) = written.await {
             tracing::warn!(%error, "the last heartbeats were not kept");
         }
+        self.finish_audit().await;
         self.0.store.close().await;
     }
 

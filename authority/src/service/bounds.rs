@@ -4,9 +4,8 @@ use tidegate_proto::api::RevocationStatus;
 use tidegate_proto::bound::{LedgerGap, Progress, PublishedBound};
 use tidegate_proto::{ListPlace, Sequence, UnixTime};
 
-use super::RevocationView;
-use super::audit::{self, Event};
-use super::{Authority, Caller, Notice, ReadError};
+use super::audit::{Entry, Event};
+use super::{Actor, Authority, Caller, Notice, ReadError, RevocationView};
 use crate::store::{Connection, StoreError, Tx, holder, revocation};
 
 /// The most revocations that are listed.
@@ -51,9 +50,10 @@ impl Authority {
     /// the longest lease from there.
     pub async fn note_ledger_gap(&self, until: UnixTime, caller: Caller) -> Result<(), StoreError> {
         let gap = LedgerGap::new(until, &self.trust().chain.genesis().ceilings);
-        self.effect(async move |_, tx| -> Result<(), StoreError> {
+        self.effect(async move |this, tx| -> Result<(), StoreError> {
             revocation::note_gap(tx.connection(), &gap).await?;
-            audit::append(tx, &Event::new("ledger.gap", &caller.actor, until)).await
+            let entry = Entry::new(Event::LedgerGap, &caller.actor, "release ledger");
+            this.record(tx, entry.time("until", until)).await
         })
         .await
     }
@@ -87,18 +87,16 @@ impl Authority {
             let list = kept.view.list;
             let last = holder::last_stop(tx.connection(), list).await?;
             let fallen = last.max(unaccounted);
-            let bound = kept
-                .view
-                .bound
-                .zip(fallen)
-                .map(|(told, fallen)| told.min(fallen));
-            match bound.filter(|bound| *bound > now) {
-                None => self.settle(tx, &kept).await?,
-                lower if lower < kept.view.bound => {
-                    revocation::publish(tx.connection(), list, lower).await?;
-                }
-                _ => {}
+            let told = kept.view.bound.zip(fallen);
+            let bound = told.map(|(told, fallen)| told.min(fallen));
+            let Some(bound) = bound.filter(|bound| *bound > now) else {
+                self.settle(tx, &kept).await?;
+                continue;
+            };
+            if Some(bound) < kept.view.bound {
+                revocation::publish(tx.connection(), list, Some(bound)).await?;
             }
+            self.note_overdue(tx, &kept).await?;
         }
         Ok(())
     }
@@ -122,9 +120,10 @@ impl Authority {
         let took = ends.max().unwrap_or_default().since(kept.view.since);
         holder::forget(tx.connection(), list).await?;
         tx.announce(Notice::CutOff(list, took));
-        let detail = serde_json::json!({ "confirmed": progress.confirmed.len(), "took_ms": took.as_millis() });
-        let event = Event::new("revocation.complete", &super::Actor::System, list);
-        audit::append(tx, &event.with(detail)).await
+        let entry = Entry::new(Event::RevocationComplete, &Actor::System, list)
+            .count("confirmed", progress.confirmed.len())
+            .span("took", took);
+        self.record(tx, entry).await
     }
 }
 

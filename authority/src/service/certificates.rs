@@ -9,11 +9,11 @@ use tidegate_proto::{
     SignError, Signed, Span, UnixTime,
 };
 
-use super::audit::{self, Event};
-use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, access, challenges};
+use super::audit::{Entry, Event};
+use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, challenges};
 use crate::store::node::Node;
 use crate::store::{
-    StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node,
+    StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node, recovery,
 };
 
 /// How long an address is held after its node is out.
@@ -75,13 +75,17 @@ impl Authority {
         };
         let signed = self.trust().signer.sign(&certificate)?;
         certificate::keep(tx.connection(), &certificate, &signed).await?;
+        let event = match node.serial {
+            None => Event::CertificateIssued,
+            Some(_) => Event::CertificateRenewed,
+        };
         node.serial = Some(certificate.serial);
         node.not_after = Some(certificate.not_after);
         self.touch(tx, node).await?;
-        let event = Event::new("certificate.issued", &caller.actor, node.node);
-        let detail =
-            serde_json::json!({ "serial": certificate.serial, "not_after": certificate.not_after });
-        audit::append(tx, &event.with(detail)).await?;
+        let entry = Entry::new(event, &caller.actor, node.node)
+            .count("serial", certificate.serial)
+            .time("not_after", certificate.not_after);
+        self.record(tx, entry).await?;
         Ok(signed)
     }
 
@@ -157,7 +161,7 @@ impl Authority {
         request: Renew,
         caller: Caller,
     ) -> Result<Signed<Certificate>, NodeError> {
-        access::admit(tx, &caller, None).await?;
+        self.spend(tx, &caller).await?;
         challenges::spend(tx, &request.keys, &request.challenge)
             .await
             .map_err(NodeError::Keys)?;
@@ -179,6 +183,7 @@ impl Authority {
         keys: &NodeKeys,
         caller: &Caller,
     ) -> Result<Signed<Certificate>, NodeError> {
+        recovery::refuse(tx.connection()).await?; // also what is young may have been revoked since the backup
         let (wireguard, sealing) = (
             node.wireguard != keys.wireguard,
             node.sealing.hash() != keys.sealing.hash(),
@@ -191,9 +196,12 @@ impl Authority {
         }
         if wireguard || sealing {
             self.change_keys(tx, node, keys).await?;
-            let event = Event::new("node.key-changed", &caller.actor, node.node);
-            let detail = serde_json::json!({ "wireguard": wireguard, "sealing": sealing });
-            audit::append(tx, &event.with(detail)).await?;
+            let mut entry = Entry::new(Event::NodeKeyChanged, &caller.actor, node.node);
+            if wireguard {
+                entry = entry.with("wireguard", keys.wireguard);
+            }
+            self.record(tx, entry.with("sealing", keys.sealing.hash()))
+                .await?;
         }
         self.issue(tx, node, caller).await
     }

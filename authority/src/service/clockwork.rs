@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tidegate_proto::{Span, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::{Actor, Authority, EpochError};
-use crate::store::{Tx, address, certificate, change, epoch, grant, invite, node, nonce};
+use crate::store::{
+    Tx, address, certificate, change, epoch, grant, invite, node, nonce, overdue, token,
+};
 
 /// The longest between two rounds.
 const ROUND: Span = Span::from_secs(5);
@@ -29,6 +31,9 @@ impl Authority {
     /// Does what is due: keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
     /// forgets what has passed. What fails keeps nothing else from being done. Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
+        if self.recovery().await?.is_some() {
+            return Ok(self.clock().now() + ROUND); // nothing is due before it is over
+        }
         let done = [
             self.keep_documents().await,
             self.effect(async move |this, tx| this.open_due(tx).await)
@@ -54,6 +59,8 @@ impl Authority {
         let view = self.view().await?;
         self.effect(async move |this, tx| -> Result<(), EpochError> {
             this.keep_pulse(tx, &view).await?;
+            this.keep_used(tx).await?;
+            this.record_alarms(tx, false).await?;
             this.settle_revocations::<EpochError>(tx).await?;
             this.forget(tx).await
         })
@@ -109,6 +116,8 @@ impl Authority {
         grant::forget(tx.connection(), now, now - LEDGER_KEPT).await?;
         epoch::erase(tx.connection(), now).await?;
         invite::forget(tx.connection(), now - ENDED_KEPT).await?;
+        overdue::forget(tx.connection()).await?;
+        token::forget(tx.connection(), now - ENDED_KEPT).await?;
         certificate::forget(
             tx.connection(),
             now - super::certificates::longest_use(&ceilings),
@@ -117,11 +126,8 @@ impl Authority {
         let forgotten =
             node::forget_pending(tx.connection(), now - self.0.limits.pending_for).await?;
         if forgotten > 0 {
-            audit::append(
-                tx,
-                &Event::new("pending.expired", &Actor::System, forgotten),
-            )
-            .await?;
+            let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
+            self.record(tx, entry.count("count", forgotten)).await?;
         }
         Ok(())
     }

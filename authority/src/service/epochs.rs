@@ -2,12 +2,12 @@
 
 use tidegate_proto::{EpochNumber, EpochSecret, EpochSettings, EpochWindow, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::rng;
-use super::{Actor, Authority, Caller, EpochError, EpochView, Operation, access};
+use super::{Actor, Authority, Caller, EpochError, EpochView, Operation};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
-use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant};
+use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
 impl Authority {
     /// Opens the next epoch if its lead has begun; the first if there is none. One is open ahead at most.
@@ -43,23 +43,24 @@ impl Authority {
         let now = tx.now();
         epoch::open(tx.connection(), opened, now).await?;
         counter::raise(tx.connection(), "epoch", opened.number.stored()).await?;
-        let detail = serde_json::json!({ "starts": opened.starts, "ends": opened.ends });
-        let event = Event::new("epoch.opened", &Actor::System, opened.number);
-        Ok(audit::append(tx, &event.with(detail)).await?)
+        let entry = Entry::new(Event::EpochOpened, &Actor::System, opened.number)
+            .time("starts", opened.starts)
+            .time("ends", opened.ends);
+        Ok(self.record(tx, entry).await?)
     }
 
     /// Says for how long there was no epoch, as after downtime.
     async fn note_gap(&self, tx: &mut Tx, last: &Epoch) -> Result<(), StoreError> {
-        let detail = serde_json::json!({ "from": last.ends, "until": tx.now() });
-        let event = Event::new("epoch.gap", &Actor::System, last.number);
-        audit::append(tx, &event.with(detail)).await
+        let entry = Entry::new(Event::EpochGap, &Actor::System, last.number)
+            .time("from", last.ends)
+            .time("until", tx.now());
+        self.record(tx, entry).await
     }
 
     /// Says that an epoch is left out that lies further ahead than any lead.
     async fn note_void(&self, tx: &mut Tx, void: &Epoch) -> Result<(), StoreError> {
-        let detail = serde_json::json!({ "starts": void.starts, "now": tx.now() });
-        let event = Event::new("epoch.void", &Actor::System, void.number);
-        audit::append(tx, &event.with(detail)).await
+        let entry = Entry::new(Event::EpochVoid, &Actor::System, void.number);
+        self.record(tx, entry.time("starts", void.starts)).await
     }
 
     /// An epoch with a fresh secret.
@@ -109,12 +110,8 @@ impl Authority {
                 other => StoreError::Failed(other.to_string()).into(),
             })?;
             epoch::redraw(tx.connection(), &ahead).await?;
-            let detail = serde_json::json!({ "redraw": ahead.redraw });
-            audit::append(
-                tx,
-                &Event::new("epoch.redrawn", &Actor::System, ahead.number).with(detail),
-            )
-            .await?;
+            let entry = Entry::new(Event::EpochRedrawn, &Actor::System, ahead.number);
+            self.record(tx, entry.count("redraw", ahead.redraw)).await?;
         }
         Ok(())
     }
@@ -122,14 +119,10 @@ impl Authority {
     /// Starts a new epoch at once. One that was opened ahead is drawn again and begins now.
     pub async fn rotate(&self, caller: Caller) -> Result<EpochView, EpochError> {
         self.effect(async move |this, tx| -> Result<EpochView, EpochError> {
-            access::admit(tx, &caller, Some(Operation::Rotate)).await?;
+            this.admit(tx, &caller, Operation::RotateEpoch).await?;
             let fresh = this.rotate_within(tx).await?;
-            let detail = serde_json::json!({ "redraw": fresh.redraw });
-            audit::append(
-                tx,
-                &Event::new("epoch.rotated", &caller.actor, fresh.number).with(detail),
-            )
-            .await?;
+            let entry = Entry::new(Event::EpochRotated, &caller.actor, fresh.number);
+            this.record(tx, entry.count("redraw", fresh.redraw)).await?;
             this.has_work(tx);
             Ok(view(&fresh, 0))
         })
@@ -191,6 +184,7 @@ fn opening(last: &Epoch, settings: &EpochSettings) -> UnixTime {
 
 /// One more than any number that was ever given out, in this database or, after a restore, in a later one.
 async fn next_number(tx: &mut Tx) -> Result<EpochNumber, EpochError> {
+    recovery::refuse(tx.connection()).await?;
     let counted: Option<EpochNumber> = counter::last(tx.connection(), "epoch").await?;
     let last = epoch::last(tx.connection()).await?;
     let highest = counted

@@ -218,8 +218,26 @@ impl Subscription {
         }
     }
 
+    /// Waits until there is something to take; false if the authority stops. What is awaited here can be given up.
+    pub(super) async fn wait(&mut self) -> bool {
+        loop {
+            let head = *self.heads.borrow_and_update();
+            if self.last < head {
+                return true;
+            }
+            if self.heads.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// How many follow.
+    pub(super) fn followers(&self) -> usize {
+        self.feed.head.receiver_count()
+    }
+
     /// What is there already; `None` if some of it is not any more.
-    fn ready(&mut self) -> Option<Vec<Arc<[Notice]>>> {
+    pub(super) fn ready(&mut self) -> Option<Vec<Arc<[Notice]>>> {
         let ring = self.feed.ring();
         if self.last < ring.behind {
             return None;

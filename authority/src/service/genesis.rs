@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, TrustChain};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
-use super::{Authority, Caller, Notice, access};
-use crate::store::{Connection, Store, StoreError, Tx, epoch, genesis, list};
+use super::{AccessError, Authority, Caller, Notice};
+use crate::store::{Connection, Store, StoreError, Tx, epoch, genesis, list, recovery};
 
 /// Follows the chain: what the database holds, and then what `outside` adds, which is kept as well.
 pub(super) async fn follow(
@@ -92,21 +92,18 @@ impl Authority {
         revision: Revision,
         caller: &Caller,
     ) -> Result<(), OpenError> {
-        let refused = |error: access::AccessError| OpenError::Refused(error.to_string());
-        access::admit(tx, caller, None).await.map_err(refused)?;
-        if genesis::latest(tx.connection())
-            .await?
-            .and_then(Revision::next)
-            != Some(revision)
-        {
-            return Err(OpenError::Refused(
-                "another succession came first; try again".to_owned(),
-            ));
+        let refused = |error: AccessError| OpenError::Refused(error.to_string());
+        self.spend(tx, caller).await.map_err(refused)?;
+        let latest = genesis::latest(tx.connection()).await?;
+        if latest.and_then(Revision::next) != Some(revision) {
+            let first = "another succession came first; try again";
+            return Err(OpenError::Refused(first.to_owned()));
         }
         genesis::keep(tx.connection(), revision, genesis).await?;
         self.trust_in_force(tx.connection()).await?;
-        let event = Event::new("genesis.succeeded", &caller.actor, revision);
-        audit::append(tx, &event).await?;
+        let entry = Entry::new(Event::GenesisSucceeded, &caller.actor, revision);
+        self.record(tx, entry.with("digest", genesis.digest()))
+            .await?;
         self.keep_up(tx).await
     }
 
@@ -115,6 +112,9 @@ impl Authority {
     where
         E: From<StoreError> + From<SignError>,
     {
+        if recovery::current(tx.connection()).await?.is_some() {
+            return Ok(()); // whatever is signed now would lack what was decided since the backup
+        }
         let revision = self.trust().revision();
         let place = list::place(tx.connection()).await?;
         let succeeded = place.is_some_and(|place| place.revision != revision);

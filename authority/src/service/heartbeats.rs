@@ -8,7 +8,7 @@ use tidegate_proto::api::{Heartbeat, HeartbeatReply};
 use tidegate_proto::policy::{Condition, Consequence, MembershipRule};
 use tidegate_proto::{NodeId, Nonce, SignError, Signed, Span, TimeStatement, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::view::View;
 use super::{Actor, Authority, Caller, NodeError, NodeStatus, Notice, Presence};
 use crate::store::{StoreError, Tx, node, presence};
@@ -109,12 +109,12 @@ impl Authority {
         let silence = Silence::of(view, self.0.limits.offline_after);
         for (node, heard) in presence::silent(tx.connection(), now - silence.shortest()).await? {
             if now.since(heard) > silence.after(view, node) {
-                self.mark(tx, node, Some(now), "node.offline").await?;
+                self.mark(tx, node, Some(now), Event::NodeOffline).await?;
             }
         }
         for (node, heard) in presence::back(tx.connection(), now - silence.longest()).await? {
             if now.since(heard) <= silence.after(view, node) {
-                self.mark(tx, node, None, "node.online").await?;
+                self.mark(tx, node, None, Event::NodeOnline).await?;
             }
         }
         Ok(())
@@ -137,11 +137,12 @@ impl Authority {
         tx: &mut Tx,
         node: NodeId,
         offline_since: Option<UnixTime>,
-        event: &'static str,
+        event: Event,
     ) -> Result<(), StoreError> {
         presence::mark(tx.connection(), node, offline_since).await?;
         tx.announce(Notice::Presence(node));
-        audit::append(tx, &Event::new(event, &Actor::System, node)).await
+        self.record(tx, Entry::new(event, &Actor::System, node))
+            .await
     }
 }
 

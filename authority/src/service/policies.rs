@@ -2,16 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::policy::{
-    Condition, Consequence, MembershipRule, OperatorRole, Policy, PolicyFile, Subject,
-};
+use tidegate_proto::policy::{Condition, Consequence, MembershipRule, Policy, PolicyFile, Subject};
 use tidegate_proto::{
     Digest, Document as _, EpochCeilings, EpochSettings, Sequence, SignError, Signed, Span,
 };
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::{
-    Actor, Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError, access,
+    Actor, Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError,
 };
 use crate::store::{Connection, Counted as _, StoreError, Tx, corrupt, counter, policy};
 
@@ -115,7 +113,7 @@ impl Authority {
         Ok(PolicyCheck { policy, isolated })
     }
 
-    fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
+    pub(super) fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
         check_carried_out(policy)?;
         policy.check().map_err(PolicyChangeError::Rule)?;
         policy
@@ -148,7 +146,7 @@ impl Authority {
         base: Option<Sequence>,
         caller: &Caller,
     ) -> Result<Signed<Policy>, PolicyChangeError> {
-        access::admit(tx, caller, Some(Operation::ChangePolicy)).await?;
+        self.admit(tx, caller, Operation::ChangePolicy).await?;
         let before = self.policy_in_force(tx.connection()).await?;
         let have = before
             .as_ref()
@@ -174,7 +172,7 @@ impl Authority {
             (*verified.map_err(|error| PolicyChangeError::Refused(error.to_string()))?).clone();
         check_carried_out(&policy)?;
         self.effect(async move |this, tx| -> Result<(), PolicyChangeError> {
-            access::admit(tx, &caller, Some(Operation::ChangePolicy)).await?;
+            this.admit(tx, &caller, Operation::ChangePolicy).await?;
             let before = this.policy_in_force(tx.connection()).await?;
             let last: Option<Sequence> = counter::last(tx.connection(), "policy").await?;
             if let Some(have) = last.filter(|last| policy.version <= *last) {
@@ -188,7 +186,7 @@ impl Authority {
         .await
     }
 
-    async fn put_in_force(
+    pub(super) async fn put_in_force(
         &self,
         tx: &mut Tx,
         before: Option<Arc<InForce>>,
@@ -205,18 +203,15 @@ impl Authority {
         if first.is_some_and(|digest| digest != signed.digest()) {
             return Err(PolicyChangeError::NotGenesisPolicy);
         }
-        if let Some(before) = &before {
-            check_operators(tx, &before.policy, &policy, caller).await?;
-        }
+        let known = before.as_ref().map(|before| &*before.policy.operators);
+        self.judge_operators(tx, known.unwrap_or_default(), &policy.operators, caller)
+            .await?;
         policy::keep(tx.connection(), &policy, &signed).await?;
         self.tell_full_rosters(tx).await?;
         tx.announce(Notice::Policy(policy.version));
-        let detail = serde_json::json!({ "digest": signed.digest() });
-        audit::append(
-            tx,
-            &Event::new("policy.changed", &caller.actor, policy.version).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::PolicyChanged, &caller.actor, policy.version);
+        self.record(tx, entry.with("digest", signed.digest()))
+            .await?;
         Ok(signed)
     }
 }
@@ -267,8 +262,8 @@ impl Authority {
         let signed = trust.signer.sign(&again)?;
         policy::keep(tx.connection(), &again, &signed).await?;
         tx.announce(Notice::Policy(again.version));
-        let event = Event::new("policy.signed-anew", &Actor::System, again.version);
-        Ok(audit::append(tx, &event).await?)
+        let entry = Entry::new(Event::PolicySignedAnew, &Actor::System, again.version);
+        Ok(self.record(tx, entry).await?)
     }
 
     /// From here on nodes are told full rosters: what is known of a version before says too little.
@@ -277,33 +272,4 @@ impl Authority {
         let version: Sequence = counter::next(tx.connection(), "roster", now).await?;
         counter::raise(tx.connection(), "roster-full", version.stored()).await
     }
-}
-
-/// Only a sovereign changes who the operators are, and one sovereign stays.
-async fn check_operators(
-    tx: &mut Tx,
-    before: &Policy,
-    after: &Policy,
-    caller: &Caller,
-) -> Result<(), PolicyChangeError> {
-    let sovereign = |policy: &Policy| {
-        policy
-            .operators
-            .iter()
-            .any(|one| one.role == OperatorRole::Sovereign)
-    };
-    if sovereign(before) && !sovereign(after) {
-        return Err(PolicyChangeError::NoSovereign);
-    }
-    if before.operators != after.operators {
-        let again = Caller {
-            actor: caller.actor.clone(),
-            nonce: None,
-            origin: None,
-        }; // the nonce is spent already
-        access::admit(tx, &again, Some(Operation::Operators))
-            .await
-            .map_err(|_| PolicyChangeError::ChangesOperators)?;
-    }
-    Ok(())
 }

@@ -7,16 +7,15 @@ use tidegate_proto::{
     Serial, SignError, Signed, Span, UnixTime,
 };
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::bounds::status;
 use super::certificates::ADDRESS_HELD;
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
-    access,
 };
 use crate::store::node::Node;
 use crate::store::{
-    StoreError, Tx, address, counter, epoch, grant, holder, list, node, revocation,
+    StoreError, Tx, address, counter, epoch, grant, holder, list, node, recovery, revocation,
 };
 
 /// How long a list is good before a fresh one is due.
@@ -55,6 +54,9 @@ impl Authority {
     where
         E: From<StoreError> + From<SignError>,
     {
+        if recovery::current(tx.connection()).await?.is_some() {
+            return Ok(()); // whatever is signed now would lack what was decided since the backup
+        }
         let now = tx.now();
         let revision = self.trust().revision();
         // One that is dated ahead was signed by a clock that was wrong.
@@ -93,7 +95,11 @@ impl Authority {
         revoke: Revoke,
         caller: &Caller,
     ) -> Result<RevocationStatus, MembershipError> {
-        access::admit(tx, caller, Some(Operation::PutOut)).await?;
+        let operation = match revoke.kind {
+            RevocationKind::Revoked => Operation::Revoke,
+            RevocationKind::Suspended => Operation::Suspend,
+        };
+        self.admit(tx, caller, operation).await?;
         let mut node = node::load(tx.connection(), node)
             .await?
             .ok_or(MembershipError::NoNode)?;
@@ -156,16 +162,16 @@ impl Authority {
         view.bound = PublishedBound::first(&progress).time();
         revocation::keep(tx.connection(), current.place.revision, &view).await?;
         let event = match kind {
-            RevocationKind::Revoked => "node.revoked",
-            RevocationKind::Suspended => "node.suspended",
+            RevocationKind::Revoked => Event::NodeRevoked,
+            RevocationKind::Suspended => Event::NodeSuspended,
         };
-        let detail =
-            serde_json::json!({ "list": view.list, "reason": view.reason, "bound": view.bound });
-        audit::append(
-            tx,
-            &Event::new(event, &caller.actor, node.node).with(detail),
-        )
-        .await?;
+        let mut entry = Entry::new(event, &caller.actor, node.node)
+            .count("list", view.list)
+            .with("reason", &view.reason);
+        if let Some(bound) = view.bound {
+            entry = entry.time("bound", bound);
+        }
+        self.record(tx, entry).await?;
         self.has_work(tx);
         let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
         status(current.place, &progress, view.bound, trusts_rtc)
@@ -179,7 +185,7 @@ impl Authority {
         caller: Caller,
     ) -> Result<(), MembershipError> {
         self.effect(async move |this, tx| -> Result<(), MembershipError> {
-            access::admit(tx, &caller, Some(Operation::PutOut)).await?;
+            this.admit(tx, &caller, Operation::Reinstate).await?;
             let mut node = node::load(tx.connection(), node)
                 .await?
                 .ok_or(MembershipError::NoNode)?;
@@ -190,8 +196,8 @@ impl Authority {
                 _ => return Err(MembershipError::WrongStatus(node.standing())),
             };
             node.since = tx.now();
-            let event = Event::new("node.reinstated", &caller.actor, node.node);
-            audit::append(tx, &event.with(serde_json::json!({ "reason": reason }))).await?;
+            let entry = Entry::new(Event::NodeReinstated, &caller.actor, node.node);
+            this.record(tx, entry.with("reason", &reason)).await?;
             node.reason = reason;
             this.touch(tx, &mut node).await?;
             if node.status == NodeStatus::Allowed {

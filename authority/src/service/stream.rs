@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{Digest, EpochNumber, NodeId, Sequence};
 
@@ -12,19 +14,22 @@ use super::view::View;
 use super::{Authority, EpochError, ReadError};
 use crate::store::{StoreError, record};
 
+/// The most by which what follows a list is put off, so that the list reaches everybody first.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// One event as it travels. What everybody is told alike is rendered once and shared.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Told {
+pub struct Rendered {
     /// The event's name.
     pub name: &'static str,
     /// A [`StreamEvent`], as JSON.
-    pub json: Arc<str>,
+    pub json: Bytes,
 }
 
-impl Told {
-    pub(super) fn render(event: &StreamEvent) -> Result<Self, StoreError> {
+impl Rendered {
+    pub(super) fn of(event: &StreamEvent) -> Result<Self, StoreError> {
         let json =
-            serde_json::to_string(event).map_err(|error| StoreError::Failed(error.to_string()))?;
+            serde_json::to_vec(event).map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self {
             name: event.name(),
             json: json.into(),
@@ -32,13 +37,26 @@ impl Told {
     }
 }
 
+/// What a stream has to say.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// An event, and the place to resume behind it. Only the last of several that belong together has one, so that
+    /// whoever loses the stream among them hears all of them again.
+    Event(Option<EventId>, Rendered),
+    /// Nothing happened for a while.
+    Silence,
+}
+
 /// One node's stream: first what it needs to know now, then what changes. The node is authorised anew before anything
-/// but a revocation list leaves; the list that puts it out is the last that it hears.
+/// but a revocation list leaves; the list overtakes all that waits, and the one that puts a node out is the last that
+/// it hears.
 pub struct NodeStream {
     authority: Authority,
     node: NodeId,
     subscription: Subscription,
-    ready: VecDeque<Told>,
+    ready: VecDeque<Rendered>,
+    /// What comes after what is ready: the list goes first, to everybody.
+    waiting: Option<News>,
     /// The roster version that was told last.
     roster: Option<Sequence>,
     /// The own certificate that was told last.
@@ -58,7 +76,7 @@ struct News {
 }
 
 impl News {
-    fn of(changes: &[Arc<[Notice]>], node: NodeId) -> Self {
+    fn of(changes: &[Arc<[Notice]>], own: NodeId) -> Self {
         let mut news = Self::default();
         for notice in changes.iter().flat_map(|notices| notices.iter()) {
             match notice {
@@ -69,7 +87,7 @@ impl News {
                 Notice::Record(node) => {
                     news.records.insert(*node);
                 }
-                Notice::Grants(epoch, nodes) if nodes.binary_search(&node).is_ok() => {
+                Notice::Grants(epoch, nodes) if nodes.binary_search(&own).is_ok() => {
                     news.grants.insert(*epoch);
                 }
                 _ => {}
@@ -77,43 +95,109 @@ impl News {
         }
         news
     }
+
+    /// What came later as well.
+    fn add(&mut self, later: Self) {
+        self.genesis |= later.genesis;
+        self.list |= later.list;
+        self.policy |= later.policy;
+        self.roster |= later.roster;
+        self.records.extend(later.records);
+        self.grants.extend(later.grants);
+    }
 }
 
 impl NodeStream {
-    /// The next event, and where to resume behind it: only the last event of several that belong together has a place,
-    /// so that whoever loses the stream among them hears all of them again. `None` ends the stream: the node was too
-    /// slow, is not a member any more, or the authority stops.
-    pub async fn next(&mut self) -> Option<(Option<EventId>, Told)> {
+    /// The next event and the place to resume behind it. `None` ends the stream: the node was too slow, is not a
+    /// member any more, or the authority stops.
+    pub async fn next(&mut self) -> Option<(Option<EventId>, Rendered)> {
         loop {
-            if let Some(told) = self.ready.pop_front() {
-                let complete = self.ready.is_empty() && !self.over;
-                return Some((complete.then(|| self.subscription.last()), told));
+            match self.next_within(Duration::from_secs(3600)).await? {
+                Told::Event(id, event) => return Some((id, event)),
+                Told::Silence => {}
+            }
+        }
+    }
+
+    /// The same, but for `silence` at most.
+    pub async fn next_within(&mut self, silence: Duration) -> Option<Told> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                let complete = self.ready.is_empty() && self.waiting.is_none() && !self.over;
+                let id = complete.then(|| self.subscription.last());
+                return Some(Told::Event(id, event));
             }
             if self.over {
                 return None;
             }
-            let changes = self.subscription.changes().await?;
-            let news = News::of(&changes, self.node);
-            if let Err(error) = self.prepare(news).await {
+            if self.waiting.is_none() {
+                match tokio::time::timeout(silence, self.subscription.wait()).await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(_) => return Some(Told::Silence),
+                }
+            }
+            if let Err(error) = self.advance().await {
                 tracing::debug!(node = %self.node, %error, "stream ends");
                 self.over = true; // after what is ready
             }
         }
     }
 
-    /// The list goes first, and to whoever is on it as well.
-    async fn prepare(&mut self, news: News) -> Result<(), ReadError> {
-        let view = match self.authority.last_view() {
-            Some(view) => view,
-            None => self.authority.view().await?,
+    /// Prepares what everybody hears, or what is left for this node of what has changed.
+    async fn advance(&mut self) -> Result<(), ReadError> {
+        let Some(mut news) = self.waiting.take() else {
+            let news = self.take_changes()?;
+            if !news.list {
+                return self.prepare(&news).await;
+            }
+            self.tell_list().await?;
+            self.waiting = Some(news);
+            return Ok(());
         };
+        tokio::time::sleep(self.turn()).await;
+        let meanwhile = self.take_changes()?;
+        if meanwhile.list {
+            self.tell_list().await?;
+        }
+        news.add(meanwhile);
+        self.prepare(&news).await
+    }
+
+    fn take_changes(&mut self) -> Result<News, ReadError> {
+        let changes = self.subscription.ready().ok_or(ReadError::TooSlow)?;
+        Ok(News::of(&changes, self.node))
+    }
+
+    /// When it is this stream's turn: spread by node over a time that grows with their number.
+    fn turn(&self) -> Duration {
+        let all = Duration::from_micros(200)
+            * u32::try_from(self.subscription.followers()).unwrap_or(u32::MAX);
+        let share = f64::from(self.node.as_bytes()[0]) / 256.0;
+        all.min(LONGEST_PAUSE).mul_f64(share)
+    }
+
+    /// Tells the list, under a genesis that the node may not have heard of.
+    async fn tell_list(&mut self) -> Result<(), ReadError> {
+        let view = self.view().await?;
+        self.ready.push_back(view.told.list.clone());
+        Ok(())
+    }
+
+    /// What is so: as new as anything that this stream was told of.
+    async fn view(&self) -> Result<Arc<View>, ReadError> {
+        match self.authority.last_view() {
+            Some(view) => Ok(view),
+            None => Ok(self.authority.view().await?),
+        }
+    }
+
+    async fn prepare(&mut self, news: &News) -> Result<(), ReadError> {
+        let view = self.view().await?;
         let told = &view.told;
-        let shared = [
-            news.genesis.then(|| told.genesis.clone()),
-            news.list.then(|| told.list.clone()),
-        ];
-        self.ready.extend(shared.into_iter().flatten());
         let member = self.authority.member(&view, self.node).await?;
+        self.ready
+            .extend(news.genesis.then(|| told.genesis.clone()));
         self.tell_certificate(&member)?;
         if news.policy {
             self.ready.extend(told.policy.clone());
@@ -144,7 +228,7 @@ impl NodeStream {
     }
 
     fn tell(&mut self, event: &StreamEvent) -> Result<(), ReadError> {
-        self.ready.push_back(Told::render(event)?);
+        self.ready.push_back(Rendered::of(event)?);
         Ok(())
     }
 
@@ -223,6 +307,7 @@ impl Authority {
             ready: VecDeque::new(),
             roster: None,
             certificate: None,
+            waiting: None,
             over: false,
         };
         if anew {

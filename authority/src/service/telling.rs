@@ -51,8 +51,10 @@ impl Authority {
             if changes.is_empty() {
                 return Ok(());
             }
-            self.view().await?;
-            self.0.feed.publish(changes);
+            match self.view().await {
+                Ok(_) | Err(StoreError::Recovering) => self.0.feed.publish(changes),
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -10,11 +10,11 @@ use tidegate_proto::{NodeId, Sequence, UnixTime};
 use super::authority::Trust;
 use super::directory::{Directory, Member};
 use super::policies::InForce;
-use super::stream::Told;
+use super::stream::Rendered;
 use super::{Authority, NodeStatus, ReadError};
 use crate::store::list::Current;
 use crate::store::mark::Marks;
-use crate::store::{Connection, StoreError, corrupt, list, mark, node};
+use crate::store::{Connection, StoreError, corrupt, list, mark, node, recovery};
 
 /// One moment.
 pub(crate) struct View {
@@ -30,9 +30,9 @@ pub(crate) struct View {
 /// What everybody is told alike.
 #[derive(Clone)]
 pub(super) struct ToldToAll {
-    pub(super) genesis: Told,
-    pub(super) list: Told,
-    pub(super) policy: Option<Told>,
+    pub(super) genesis: Rendered,
+    pub(super) list: Rendered,
+    pub(super) policy: Option<Rendered>,
 }
 
 impl View {
@@ -51,6 +51,7 @@ impl Authority {
     /// What is so now.
     pub(super) async fn view(&self) -> Result<Arc<View>, StoreError> {
         let mut connection = self.0.store.read().await?;
+        recovery::refuse(&mut connection).await?;
         let marks = mark::read(&mut connection).await?;
         if let Some(held) = self.held_view(&marks) {
             return Ok(held);
@@ -131,18 +132,18 @@ fn tell_all(
     let kept = |same: fn(&Marks, &Marks) -> bool| before.filter(|view| same(&view.marks, marks));
     let genesis = match kept(|a, b| a.genesis == b.genesis) {
         Some(view) => view.told.genesis.clone(),
-        None => Told::render(&StreamEvent::Genesis(
+        None => Rendered::of(&StreamEvent::Genesis(
             trust.chain.genesis().signed().clone(),
         ))?,
     };
     let list = match kept(|a, b| a.list == b.list) {
         Some(view) => view.told.list.clone(),
-        None => Told::render(&StreamEvent::List(list.signed.clone()))?,
+        None => Rendered::of(&StreamEvent::List(list.signed.clone()))?,
     };
     let policy = match (kept(|a, b| a.policy == b.policy), policy) {
         (Some(view), _) => view.told.policy.clone(),
         (None, Some(in_force)) => {
-            Some(Told::render(&StreamEvent::Policy(in_force.signed.clone()))?)
+            Some(Rendered::of(&StreamEvent::Policy(in_force.signed.clone()))?)
         }
         (None, None) => None,
     };

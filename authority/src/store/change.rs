@@ -24,7 +24,7 @@ pub(super) async fn keep(
     notices: &[Notice],
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let id: Sequence = super::counter::next(connection, COUNTER, now).await?;
+    let id: Sequence = super::counter::next_in_recovery(connection, COUNTER, now).await?;
     let text = "INSERT INTO changes (id, at, notices) VALUES ($1, $2, $3)";
     sql!(text, id.stored(), now.stored(), json(notices)?)
         .execute(connection)
@@ -84,7 +84,8 @@ pub(crate) async fn instance(connection: &mut Connection, fresh: u32) -> Result<
         .execute(&mut *connection)
         .await?;
     let known = counter(connection, INSTANCE).await?;
-    u32::try_from(known).map_err(|_| corrupt("change-instance", "is out of range"))
+    // A restored database counts on from here, like all of its numbers, and so is another to followers.
+    Ok((known & u64::from(u32::MAX)) as u32)
 }
 
 async fn counter(connection: &mut Connection, name: &str) -> Result<u64, StoreError> {

@@ -15,7 +15,8 @@ pub(crate) struct Holder {
 }
 
 /// Reads from the ledger, once, who holds a grant without `list`: everybody but `out` that had not stopped at `since`.
-/// From here on nothing is released without the list, so nobody is added.
+/// From here on nothing is released without the list, so nobody is added but by a recovery, which learns of releases that
+/// were lost.
 pub(crate) async fn fix(
     connection: &mut Connection,
     out: NodeId,
@@ -23,7 +24,8 @@ pub(crate) async fn fix(
     since: UnixTime,
 ) -> Result<(), StoreError> {
     let text = "INSERT INTO holders (list, node, stopped_at) SELECT $3, node, MAX(stopped_at) FROM releases
-                WHERE node <> $1 AND (revision < $2 OR (revision = $2 AND list < $3)) AND stopped_at > $4 GROUP BY node";
+                WHERE node <> $1 AND (revision < $2 OR (revision = $2 AND list < $3)) AND stopped_at > $4 GROUP BY node
+                ON CONFLICT (list, node) DO UPDATE SET stopped_at = MAX(excluded.stopped_at, holders.stopped_at)";
     let out = &out.as_bytes()[..];
     let statement = sql!(
         text,

@@ -6,9 +6,11 @@
 mod error;
 mod open;
 mod row;
+pub mod upkeep;
 mod writer;
 
 pub(crate) mod address;
+pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod change;
 pub(crate) mod counter;
@@ -21,11 +23,14 @@ pub(crate) mod list;
 pub(crate) mod mark;
 pub(crate) mod node;
 pub(crate) mod nonce;
+pub(crate) mod overdue;
 pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod receipt;
 pub(crate) mod record;
+pub(crate) mod recovery;
 pub(crate) mod revocation;
+pub(crate) mod token;
 
 pub use error::StoreError;
 pub use open::{Location, Store};

@@ -6,6 +6,8 @@
     reason = "each test program uses some of it"
 )]
 
+pub mod operators;
+
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
@@ -40,12 +42,9 @@ pub struct World {
     pub seed: u64,
 }
 
+/// Whoever runs the authority's own program on its machine; who may do what over the network is tested in `access.rs`.
 pub fn operator() -> Caller {
-    Caller {
-        actor: Actor::Operator("jane@example.org".parse().unwrap()),
-        nonce: None,
-        origin: None,
-    }
+    Caller::system()
 }
 
 pub fn set<T: Ord, const MAX: usize>(entries: impl IntoIterator<Item = T>) -> BoundedSet<T, MAX> {
@@ -115,6 +114,47 @@ impl World {
             Limits::default(),
         );
         Authority::open(options).await.unwrap()
+    }
+
+    /// The same authority on another database.
+    pub async fn on(&self, location: Location) -> Authority {
+        let mut options = options(
+            &self.dir,
+            &self.keys,
+            Vec::new(),
+            &self.clock,
+            Limits::default(),
+        );
+        options.location = location;
+        Authority::open(options).await.unwrap()
+    }
+
+    /// Another authority on the same database, with these keys and limits.
+    pub async fn beside(&self, keys: &[Arc<SigningKey>], limits: Limits) -> Authority {
+        let options = options(&self.dir, keys, Vec::new(), &self.clock, limits);
+        Authority::open(options).await.unwrap()
+    }
+
+    /// An authority on the same database under another clock.
+    pub async fn under(&self, clock: &Clock) -> Authority {
+        let options = options(&self.dir, &self.keys, Vec::new(), clock, Limits::default());
+        Authority::open(options).await.unwrap()
+    }
+
+    /// The database itself, as somebody with the file has it.
+    pub async fn database(&self) -> sqlx::SqliteConnection {
+        let file = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("authority.db"));
+        sqlx::ConnectOptions::connect(&file).await.unwrap()
+    }
+
+    /// What a query over the database counts.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
     }
 
     pub fn node(&mut self) -> TestNode {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::Operation;
 use crate::bounded::{BoundedList, BoundedSet};
 use crate::id::{InviteId, OperatorId, TokenId};
 use crate::key::PublicKey;
@@ -136,6 +137,17 @@ pub struct OperatorView {
     pub role: OperatorRole,
 }
 
+/// Somebody who is to decide from now on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NewOperator {
+    /// The name.
+    pub name: OperatorName,
+    /// The key that signs.
+    pub key: PublicKey,
+    /// What it may do.
+    pub role: OperatorRole,
+}
+
 /// Who may decide.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Operators {
@@ -150,6 +162,9 @@ pub struct NewToken {
     pub name: OperatorName,
     /// What it may do: at most what its maker may.
     pub role: OperatorRole,
+    /// What of that it may, if not all; never nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BoundedSet<Operation, 64>>,
     /// How long it counts, in milliseconds.
     pub valid_for: Span,
 }
@@ -161,8 +176,11 @@ pub struct TokenView {
     pub id: TokenId,
     /// What it is for.
     pub name: OperatorName,
-    /// What it may do.
+    /// What it may do, for as long as its maker may as much.
     pub role: OperatorRole,
+    /// What of that it may, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BoundedSet<Operation, 64>>,
     /// Who made it.
     pub made_by: OperatorName,
     /// When it was made.

@@ -57,6 +57,15 @@ pub enum PolicyChangeError {
         "no operator would be sovereign; name at least one, or nobody could name operators again"
     )]
     NoSovereign,
+    /// No policy to change.
+    #[error("there is no policy yet; put one in force first")]
+    NoPolicy,
+    /// No such operator.
+    #[error("there is no such operator; 'tidegate admin operators list' has them")]
+    NoOperator,
+    /// More operators than a policy holds.
+    #[error("a policy holds no more operators; remove some first")]
+    TooManyOperators,
     /// Operators are changed by a sovereign only.
     #[error("the file changes who the operators are, which needs the role sovereign")]
     ChangesOperators,
@@ -88,6 +97,9 @@ coded!(PolicyChangeError {
     Self::Rule(_) => "policy-rule", Malformed;
     Self::NotCarriedOut(_) => "rule-not-carried-out", Malformed;
     Self::NoSovereign => "last-sovereign", Conflict;
+    Self::NoPolicy => "not-yet", Missing;
+    Self::NoOperator => "no-such-operator", Missing;
+    Self::TooManyOperators => "too-many-operators", Exhausted;
     Self::ChangesOperators => "needs-sovereign", Forbidden;
     Self::Changed { .. } => "policy-changed", Conflict;
     Self::NotGenesisPolicy => "not-genesis-policy", Conflict;

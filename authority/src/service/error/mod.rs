@@ -1,5 +1,6 @@
 //! The families of refusals, and what they have in common.
 
+mod access;
 mod admission;
 mod governance;
 mod membership;
@@ -10,7 +11,6 @@ pub use admission::{EnrollError, InviteError};
 pub use governance::{EpochError, PolicyChangeError};
 pub use membership::{MembershipError, NodeError};
 
-use super::access::AccessError;
 use crate::signer::SignerError;
 use crate::store::StoreError;
 
@@ -72,12 +72,8 @@ coded!(StoreError {
     Self::Corrupt(_) => "database-corrupt", Internal;
     Self::Newer => "database-newer", Internal;
     Self::Failed(_) => "database-failed", Internal;
+    Self::Recovering => "recovering", Exhausted;
 } inner {});
-
-coded!(AccessError {
-    Self::Replayed => "replayed", Conflict;
-    Self::Forbidden { .. } => "forbidden", Forbidden;
-} inner { Store });
 
 coded!(SignerError {
     Self::BelowThreshold { .. } => "keys-below-threshold", Internal;
@@ -110,6 +106,9 @@ pub enum ReadError {
     /// The node's certificate has ended.
     #[error("the node's certificate has ended; renew it")]
     Expired,
+    /// A follower that fell behind what is kept.
+    #[error("the stream fell behind; open it again for everything")]
+    TooSlow,
     /// More peers than a roster holds.
     #[error(
         "the roster would hold more than {} peers; narrow the policy",
@@ -131,5 +130,6 @@ coded!(ReadError {
     Self::NotYet(_) => "not-yet", Missing;
     Self::NotMember(_) => "not-a-member", Forbidden;
     Self::Expired => "certificate-expired", Forbidden;
+    Self::TooSlow => "too-slow", Exhausted;
     Self::RosterTooLarge => "roster-too-large", Internal;
 } inner { Sign, Store });
