@@ -26,8 +26,8 @@ use super::certificates::longest_use;
 use super::{AccessError, Actor, Authority, Blame, Caller, Coded, NodeStatus, Notice, Operation};
 use crate::store::node::Node;
 use crate::store::{
-    Counted as _, StoreError, Tx, address, certificate, counter, genesis, grant, list, node,
-    policy, recovery, revocation,
+    Counted as _, StoreError, Tx, address, certificate, counter, genesis, grant, holder, list,
+    node, policy, recovery, revocation,
 };
 
 /// Why a report was not merged, or a recovery not ended.
@@ -132,11 +132,7 @@ impl Authority {
         }
         self.merge_genesis(&report.genesis, &caller).await?;
         let report = self.verified(report)?;
-        let this = self.clone();
-        let merge = async move |tx: &mut Tx| this.merge_within(tx, report, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { merge(tx).await }))
+        self.effect(async move |this, tx| this.merge_within(tx, report, &caller).await)
             .await
     }
 
@@ -364,6 +360,10 @@ impl Authority {
             };
             grant::note(tx.connection(), &release, one.serial).await?;
         }
+        for open in revocation::open(tx.connection()).await? {
+            let (view, place) = (&open.view, open.place());
+            holder::fix(tx.connection(), view.node, place, view.since).await?;
+        }
         Ok(())
     }
 
@@ -400,7 +400,7 @@ impl Authority {
             (again.revision, again.issued_at) = (trust.revision(), now);
             let signed = trust.signer.sign(&again)?;
             policy::keep(tx.connection(), &again, &signed).await?;
-            self.announce(tx, Notice::Policy(again.version));
+            tx.announce(Notice::Policy(again.version));
         }
         self.publish_list::<RecoveryError>(tx).await?;
         self.has_work(tx);
