@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help build tools test sim test-long bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian dataplane_long authority_durability
+LONG_TESTS := debian dataplane_long authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
