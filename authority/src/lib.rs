@@ -33,6 +33,7 @@
 //!   higher ceiling, old keys that still count) happens only by name.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod ceremony;
 mod clock;
 pub mod config;
@@ -46,6 +47,7 @@ pub mod installation;
 mod key_file;
 mod new_dir;
 mod new_file;
+pub mod server;
 pub mod service;
 pub mod signer;
 pub mod store;
