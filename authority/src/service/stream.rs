@@ -107,6 +107,8 @@ pub struct NodeStream {
     authority: Authority,
     node: NodeId,
     subscription: Subscription,
+    /// Whether it goes on where an earlier one ended.
+    resumed: bool,
     ready: VecDeque<Outgoing>,
     /// The roster version that was told last.
     roster: Option<Sequence>,
@@ -119,6 +121,11 @@ pub struct NodeStream {
 }
 
 impl NodeStream {
+    /// Whether it goes on where an earlier one ended. If not, it begins with everything that holds now.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// The next event and the place to resume behind it. `None` ends the stream: the node was too slow, is not a
     /// member any more, or the authority stops.
     pub async fn next(&mut self) -> Option<(EventId, StreamEvent)> {
@@ -353,6 +360,7 @@ impl Authority {
             authority,
             node,
             subscription,
+            resumed: !anew,
             ready,
             roster: None,
             list: None,
