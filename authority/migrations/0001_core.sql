@@ -256,3 +256,18 @@ CREATE TABLE checkpoints (
     PRIMARY KEY (revision, size)
 );
 CREATE INDEX checkpoints_by_size ON checkpoints (size);
+
+-- There is a row from the moment a backup is restored until the authority may issue again.
+CREATE TABLE recovery (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    backup_at BIGINT NOT NULL,
+    began_at BIGINT NOT NULL,
+    revision BIGINT NOT NULL,   -- the newest list that is merged so far
+    list BIGINT NOT NULL
+);
+
+-- Nodes that may know of decisions that the backup does not hold.
+CREATE TABLE recovery_nodes (
+    node BLOB PRIMARY KEY,
+    reported_at BIGINT
+);

@@ -35,8 +35,6 @@ pub struct Config {
     pub rates: Rates,
     /// The audit log.
     pub audit: Audit,
-    /// Copies that are made unasked.
-    pub backups: Backups,
 }
 
 /// The files of the TLS key pair, PEM. Relative paths start at the folder of the configuration.
@@ -153,15 +151,6 @@ pub struct Audit {
     pub checkpoint_every: u32,
 }
 
-/// Copies of the database that are made before its schema changes.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Backups {
-    /// How many of them are kept, the latest.
-    #[serde(deserialize_with = "count::<1, 1_000, _>")]
-    pub keep: u32,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -173,7 +162,6 @@ impl Default for Config {
             limits: LimitSettings::default(),
             rates: Rates::default(),
             audit: Audit::default(),
-            backups: Backups::default(),
         }
     }
 }
@@ -215,14 +203,8 @@ impl Default for Rates {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            checkpoint_every: 1000,
+            checkpoint_every: 256,
         }
-    }
-}
-
-impl Default for Backups {
-    fn default() -> Self {
-        Self { keep: 5 }
     }
 }
 
@@ -241,7 +223,7 @@ impl LogLevel {
 
 impl Config {
     /// The limits that the service itself keeps.
-    pub fn service(&self) -> Limits {
+    pub fn service_limits(&self) -> Limits {
         Limits {
             pending: self.limits.pending,
             pending_for: self.limits.pending_for,

@@ -13,9 +13,10 @@ use tokio::sync::{Notify, watch};
 
 use super::alarms::Alarms;
 use super::directory::Directory;
-use super::feed::{Feed, Notice, Subscription};
+use super::feed::{EventId, Feed, Notice, Subscription};
 use super::heartbeats::Pulse;
 use super::policies::InForce;
+use super::stream::Commons;
 use crate::clock::Clock;
 use crate::signer::{AtRestKey, Signer, SignerError};
 use crate::store::list::Current;
@@ -121,6 +122,7 @@ pub(crate) struct Inner {
     pub(crate) used: Mutex<BTreeMap<TokenId, UnixTime>>,
     /// The sequence of the last audit record.
     pub(crate) audit_head: watch::Sender<Sequence>,
+    pub(crate) commons: Commons,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -167,12 +169,13 @@ impl Authority {
             alarms: Mutex::default(),
             used: Mutex::default(),
             audit_head: watch::Sender::new(Sequence::default()),
+            commons: Commons::default(),
         }));
         authority.first_list().await?;
         Ok(authority)
     }
 
-    /// From the first moment on there is a list, if an empty one.
+    /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
         self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
             .await
@@ -186,6 +189,24 @@ impl Authority {
     /// The genesis in force.
     pub fn genesis(&self) -> Signed<Genesis> {
         self.trust().chain.genesis().signed().clone()
+    }
+
+    /// The genesis revision in force.
+    pub fn revision(&self) -> Revision {
+        self.trust().chain.genesis().revision
+    }
+
+    /// The place of the revocation list in force.
+    pub async fn list_sequence(&self) -> Result<Option<Sequence>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        Ok(crate::store::list::place(&mut connection)
+            .await?
+            .map(|place| place.sequence))
+    }
+
+    /// The origins that the genesis names.
+    pub fn urls(&self) -> tidegate_proto::BoundedList<tidegate_proto::Origin, 8> {
+        self.trust().chain.genesis().urls.clone()
     }
 
     /// The keys whose signatures count.
@@ -206,6 +227,11 @@ impl Authority {
     /// Everything that changes from now on, for operators and measurements.
     pub fn follow(&self) -> Subscription {
         self.0.feed.follow()
+    }
+
+    /// Everything that changed behind `id`; none if that is not known any more.
+    pub fn resume(&self, id: EventId) -> Option<Subscription> {
+        self.0.feed.resume(id)
     }
 
     /// Waits until what was accepted is on disk, and takes on nothing more.

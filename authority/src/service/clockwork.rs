@@ -19,6 +19,9 @@ impl Authority {
     /// Does what is due: opens epochs, releases grants, marks the silent, settles revocations, forgets what has passed.
     /// Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
+        if self.recovery().await?.is_some() {
+            return Ok(self.clock().now() + ROUND); // nothing is due before it is over
+        }
         self.effect(async move |this, tx| -> Result<(), EpochError> {
             this.refresh_list::<EpochError>(tx).await?;
             this.open_due(tx).await

@@ -9,7 +9,7 @@ use super::{
     NodeStatus, Operation, challenges,
 };
 use crate::store::node::Node;
-use crate::store::{Tx, address, certificate, epoch, invite, node};
+use crate::store::{Tx, address, certificate, epoch, invite, node, recovery};
 
 impl Authority {
     /// Takes a newcomer in, or lets it wait. The request was signed by `keys.identity`.
@@ -44,7 +44,8 @@ impl Authority {
     ) -> Result<Enrolled, EnrollError> {
         self.spend(tx, &caller).await?;
         challenges::spend(tx, &request.keys, &request.challenge).await?;
-        let known = node::load(tx.connection(), NodeId::of(&request.keys.identity)).await?;
+        let id = NodeId::of(&request.keys.identity);
+        let known = node::load(tx.connection(), id).await?;
         match known {
             Some(node) if node.status == NodeStatus::Allowed => self
                 .enroll_again(tx, node, &request, &caller)
@@ -54,7 +55,14 @@ impl Authority {
                 .readmit(tx, node, &request, &caller)
                 .await
                 .map(Enrolled::Admitted),
-            known => self.enroll_newcomer(tx, known, &request, &caller).await,
+            known => {
+                if known.is_none()
+                    && let Some(reason) = recovery::is_out(tx.connection(), id).await?
+                {
+                    return Err(EnrollError::Revoked(reason.to_string()));
+                }
+                self.enroll_newcomer(tx, known, &request, &caller).await
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::authority::rng;
 use super::{Actor, Authority, Caller, EpochError, EpochView, Operation};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
-use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant};
+use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
 impl Authority {
     /// Opens the next epoch if its lead has begun; the first if there is none.
@@ -156,6 +156,7 @@ impl Authority {
 
 /// One more than any number that was ever given out, in this database or, after a restore, in a later one.
 async fn next_number(tx: &mut Tx, last: Option<&Epoch>) -> Result<EpochNumber, EpochError> {
+    recovery::refuse(tx.connection()).await?;
     let counted: Option<EpochNumber> = counter::last(tx.connection(), "epoch").await?;
     let highest = counted
         .max(last.map(|last| last.number))

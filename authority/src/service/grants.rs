@@ -15,7 +15,7 @@ use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
 use crate::store::grant::{Outgoing, Recipient};
-use crate::store::{StoreError, Tx, epoch, grant, list};
+use crate::store::{StoreError, Tx, epoch, grant, list, recovery};
 
 /// Grants that are released in one transaction: few enough that a revocation never waits long behind them.
 const AT_ONCE: u32 = 1000;
@@ -122,6 +122,7 @@ impl Authority {
         mut grants: Vec<Outgoing>,
         nobody_left: bool,
     ) -> Result<Released, EpochError> {
+        recovery::refuse(tx.connection()).await?;
         let now = tx.now();
         let epoch = &batch.epoch;
         let live = epoch::live(tx.connection(), now).await?;

@@ -28,6 +28,7 @@ mod overdue;
 mod policies;
 mod receipts;
 mod records;
+mod recovery;
 mod revocations;
 mod rosters;
 mod shape;
@@ -46,10 +47,11 @@ pub use error::{
 };
 pub use feed::{EventId, Notice, Subscription};
 pub use operators::OperatorRef;
+pub use recovery::RecoveryError;
 pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
 };
-pub use stream::NodeStream;
+pub use stream::{Common, NodeStream, Outgoing, Told};
 pub use tidegate_proto::api::Operation;
 pub use tokens::{ApiToken, MadeToken, TokenError};

@@ -16,7 +16,9 @@ use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
 };
 use crate::store::node::Node;
-use crate::store::{StoreError, Tx, address, counter, epoch, grant, list, node, revocation};
+use crate::store::{
+    StoreError, Tx, address, counter, epoch, grant, list, node, recovery, revocation,
+};
 
 /// How long a list is good before a fresh one is due.
 const LIST_DUE: Span = Span::from_hours(1);
@@ -59,6 +61,9 @@ impl Authority {
     where
         E: From<StoreError> + From<SignError>,
     {
+        if recovery::current(tx.connection()).await?.is_some() {
+            return Ok(()); // whatever is signed now would lack what was decided since the backup
+        }
         let now = tx.now();
         let current = list::current(tx.connection()).await?;
         let revision = self.trust().revision();
@@ -75,6 +80,7 @@ impl Authority {
     /// The revocation list in force.
     pub async fn revocation_list(&self) -> Result<Signed<RevocationList>, ReadError> {
         let mut connection = self.0.store.read().await?;
+        recovery::refuse(&mut connection).await?;
         let place = list::place(&mut connection)
             .await?
             .ok_or(ReadError::NotYet("revocation list"))?;

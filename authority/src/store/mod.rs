@@ -6,6 +6,7 @@
 mod error;
 mod open;
 mod row;
+pub mod upkeep;
 mod writer;
 
 pub(crate) mod address;
@@ -24,6 +25,7 @@ pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod receipt;
 pub(crate) mod record;
+pub(crate) mod recovery;
 pub(crate) mod revocation;
 pub(crate) mod token;
 

@@ -13,12 +13,13 @@ mod rule;
 mod stream;
 
 pub use access::{
-    InviteView, Invites, MadeInvite, MadeToken, NewInvite, NewToken, OperatorView, Operators,
-    SecretText, SecretTextError, TokenView, Tokens,
+    InviteView, Invites, MadeInvite, MadeToken, NewInvite, NewOperator, NewToken, OperatorView,
+    Operators, SecretText, SecretTextError, TokenView, Tokens,
 };
 pub use admin::{Approval, Decision, NodeStatus, NodeStatusError, NodeView, Nodes, Presence};
 pub use node::{
-    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovery, Renew, TimeQuestion,
+    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, RecoveryView, Renew,
+    TimeQuestion,
 };
 pub use operation::{Door, Operation, UnknownOperation};
 pub use problem::{Explanation, Problem};
@@ -26,13 +27,16 @@ pub use revocation::{
     Outstanding, RevocationReport, RevocationStatus, RevocationView, Revocations, Revoke,
 };
 pub use rule::{
-    Change, EpochView, Epochs, LARGEST_POLICY_FILE, Override, PolicyInForce, PolicyProposal,
-    PolicyReport, PolicyText,
+    AuditPage, Change, EpochView, Epochs, LARGEST_POLICY_FILE, Override, PolicyInForce,
+    PolicyProposal, PolicyReport, PolicyText,
 };
 pub use stream::{GrantWithList, RecordWithHint, RosterUpdate, StreamEvent};
 
 /// The largest body that anybody but an operator may send.
 pub const LARGEST_NODE_BODY: usize = 64 * 1024;
+
+/// The largest body of a [`Recovery`]: a list, a policy, and certificates.
+pub const LARGEST_RECOVERY_BODY: usize = 12 * 1024 * 1024;
 
 /// The largest body that an operator may send: a policy file, and what JSON makes of it.
 pub const LARGEST_OPERATOR_BODY: usize = 2 * LARGEST_POLICY_FILE + 4096;

@@ -70,6 +70,7 @@ coded!(StoreError {
     Self::Corrupt(_) => "database-corrupt", Internal;
     Self::Newer => "database-newer", Internal;
     Self::Failed(_) => "database-failed", Internal;
+    Self::Recovering => "recovering", Exhausted;
 } inner {});
 
 coded!(SignerError {
