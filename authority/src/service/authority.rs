@@ -105,7 +105,7 @@ pub(crate) struct Trust {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) trust: RwLock<Arc<Trust>>,
-    pub(crate) keys: Vec<Arc<SigningKey>>,
+    pub(crate) keys: RwLock<Vec<Arc<SigningKey>>>,
     pub(crate) at_rest: AtRestKey,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
@@ -154,7 +154,7 @@ impl Authority {
         let authority = Self(Arc::new(Inner {
             store,
             trust: RwLock::new(Arc::new(trust)),
-            keys: options.keys,
+            keys: RwLock::new(options.keys),
             at_rest: options.at_rest,
             clock: options.clock,
             limits: options.limits,
@@ -175,7 +175,10 @@ impl Authority {
     /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
         let this = self.clone();
-        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
+        let refresh = async move |tx: &mut Tx| -> Result<(), OpenError> {
+            this.refresh_list::<OpenError>(tx).await?;
+            this.refresh_policy(tx).await
+        };
         self.0
             .store
             .write(move |tx| Box::pin(async move { refresh(tx).await }))
@@ -190,6 +193,11 @@ impl Authority {
     /// The genesis in force.
     pub fn genesis(&self) -> Signed<Genesis> {
         self.trust().chain.genesis().signed().clone()
+    }
+
+    /// The genesis revision in force.
+    pub fn revision(&self) -> Revision {
+        self.trust().revision()
     }
 
     /// The keys whose signatures count.
@@ -216,6 +224,15 @@ impl Authority {
     pub async fn close(&self) {
         self.finish_audit().await;
         self.0.store.close().await;
+    }
+
+    /// The signing keys that are at hand.
+    pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
+        self.0
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn trust(&self) -> Arc<Trust> {

@@ -23,7 +23,7 @@ use tidegate_proto::{
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
 use super::certificates::longest_use;
-use super::{AccessError, Actor, Authority, Blame, Caller, Coded, NodeStatus, Notice, Operation};
+use super::{AccessError, Actor, Authority, Blame, Caller, Coded, NodeStatus, Operation};
 use crate::store::node::Node;
 use crate::store::{
     Counted as _, StoreError, Tx, address, certificate, counter, genesis, grant, list, node,
@@ -180,7 +180,7 @@ impl Authority {
         let Some((revision, _)) = fresh.last().cloned() else {
             return Ok(());
         };
-        let trust = match Trust::of(chain, &self.0.keys) {
+        let trust = match Trust::of(chain, &self.keys()) {
             Ok(trust) => Arc::new(trust),
             Err(OpenError::Genesis(error)) => return Err(error.into()),
             Err(_) => return Err(RecoveryError::LaterKeys(revision)),
@@ -393,15 +393,8 @@ impl Authority {
     async fn end_recovery(&self, tx: &mut Tx) -> Result<(), RecoveryError> {
         self.put_out_listed(tx).await?;
         recovery::end(tx.connection()).await?;
-        let (now, trust) = (tx.now(), self.trust());
-        if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
-            let mut again = in_force.policy.clone();
-            again.version = counter::next(tx.connection(), "policy", now).await?;
-            (again.revision, again.issued_at) = (trust.revision(), now);
-            let signed = trust.signer.sign(&again)?;
-            policy::keep(tx.connection(), &again, &signed).await?;
-            self.announce(tx, Notice::Policy(again.version));
-        }
+        self.sign_policy_anew::<RecoveryError>(tx, &self.trust())
+            .await?;
         self.publish_list::<RecoveryError>(tx).await?;
         self.has_work(tx);
         Ok(())
