@@ -132,11 +132,7 @@ impl Authority {
         }
         self.merge_genesis(&report.genesis, &caller).await?;
         let report = self.verified(report)?;
-        let this = self.clone();
-        let merge = async move |tx: &mut Tx| this.merge_within(tx, report, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { merge(tx).await }))
+        self.effect(async move |this, tx| this.merge_within(tx, report, &caller).await)
             .await
     }
 
@@ -146,8 +142,7 @@ impl Authority {
         reason: Reason,
         caller: Caller,
     ) -> Result<(), RecoveryError> {
-        let this = self.clone();
-        let end = async move |tx: &mut Tx| -> Result<(), RecoveryError> {
+        self.effect(async move |this, tx| -> Result<(), RecoveryError> {
             this.admit(tx, &caller, Operation::OverrideRecovery).await?;
             if recovery::current(tx.connection()).await?.is_none() {
                 return Err(RecoveryError::NotRecovering);
@@ -157,11 +152,8 @@ impl Authority {
                 .count("unheard", unheard.len());
             this.record(tx, entry).await?;
             this.end_recovery(tx).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { end(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// Puts successions in force that were installed after the backup.
@@ -185,8 +177,8 @@ impl Authority {
             Err(OpenError::Genesis(error)) => return Err(error.into()),
             Err(_) => return Err(RecoveryError::LaterKeys(revision)),
         };
-        let (this, actor) = (self.clone(), caller.actor.clone());
-        let keep = async move |tx: &mut Tx| -> Result<(), RecoveryError> {
+        let actor = caller.actor.clone();
+        self.effect(async move |this, tx| -> Result<(), RecoveryError> {
             for (revision, signed) in &fresh {
                 genesis::keep(tx.connection(), *revision, signed).await?;
                 let entry = Entry::new(Event::GenesisSucceeded, &actor, revision);
@@ -203,11 +195,8 @@ impl Authority {
                 *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust
             });
             Ok(())
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { keep(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// What of a report the authority has signed. A list that it has not is refused; what else does not count any more

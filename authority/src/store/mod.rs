@@ -1,6 +1,6 @@
 //! Where everything is kept: SQL, and no rules.
 //!
-//! One writer task runs every change. It takes what has queued up meanwhile into one transaction, each change in a
+//! One writer, a thread of its own, runs every change. It takes what has queued up meanwhile into one transaction, each change in a
 //! savepoint of its own, and tells none of them that it succeeded before the commit is on disk. Readers use a pool.
 
 mod error;
@@ -20,6 +20,7 @@ pub(crate) mod invite;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod nonce;
+pub(crate) mod overdue;
 pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod receipt;

@@ -6,6 +6,8 @@
     reason = "each test program uses some of it"
 )]
 
+pub mod operators;
+
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
