@@ -4,12 +4,19 @@
 //! to the world: `tidegate-core` decides who is a peer and for how long, `tidegate-wg-io` moves the
 //! packets, `tidegate-netconfig` shapes the kernel's network.
 //!
+//! ## Model
+//!
+//! * [`client`] speaks to the authority: pinned TLS, signed requests, one method per route, and the stream. Daemon,
+//!   command line, tests and benchmarks share it.
+//! * [`admin`] is what `tidegate admin` is made of: profiles of networks, and answers as people like to read them.
+//!
 //! ## Contract
 //!
 //! * Only this crate knows sockets, files and clocks on a node; everything that decides is told.
 //! * A document reaches `tidegate-core` only as a `Verified` value.
 //! * Data stops before anything else happens when a peer, or this node, is revoked.
 //! * It never links a database.
-//!
-//! The crate is still empty: the service of the authority comes first.
 #![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod client;

@@ -116,6 +116,19 @@ impl World {
         Authority::open(options).await.unwrap()
     }
 
+    /// The same authority on another database.
+    pub async fn on(&self, location: Location) -> Authority {
+        let mut options = options(
+            &self.dir,
+            &self.keys,
+            Vec::new(),
+            &self.clock,
+            Limits::default(),
+        );
+        options.location = location;
+        Authority::open(options).await.unwrap()
+    }
+
     pub fn node(&mut self) -> TestNode {
         self.seed += 1;
         TestNode::new(self.seed)

@@ -8,6 +8,7 @@ mod audit;
 mod body;
 mod document;
 mod envelope;
+mod event_stream;
 #[allow(
     missing_docs,
     clippy::new_without_default,
@@ -24,6 +25,7 @@ pub use audit::audit;
 pub use body::api;
 pub use document::document;
 pub use envelope::{envelope_compact, envelope_json};
+pub use event_stream::event_stream;
 pub use key_file::pem;
 pub use text::{invite, policy_file, request_header, text};
 
@@ -37,6 +39,7 @@ pub const TARGETS: [(&str, Decoder); 10] = [
     ("proto_document", document),
     ("proto_envelope_compact", envelope_compact),
     ("proto_envelope_json", envelope_json),
+    ("proto_event_stream", event_stream),
     ("proto_invite", invite),
     ("proto_pem", pem),
     ("proto_policy_file", policy_file),
