@@ -74,6 +74,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
         match error {
             sqlx::migrate::MigrateError::VersionMissing(_)
             | sqlx::migrate::MigrateError::VersionTooNew(..) => Self::Newer,
+            sqlx::migrate::MigrateError::VersionMismatch(version) => Self::Failed(format!(
+                "its schema {version} is not the one that this program knows by that number; use the version that wrote it"
+            )),
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }
