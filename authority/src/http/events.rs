@@ -92,7 +92,7 @@ impl Open {
             },
             Notice::List(sequence) => Change::List { sequence },
             Notice::Policy(version) => Change::Policy { version },
-            Notice::Node(node, _) | Notice::Presence(node) => {
+            Notice::Node(node, _) | Notice::Pending(node) | Notice::Presence(node) => {
                 let reference = crate::service::NodeRef::Id(node);
                 let view = self.app.authority().node(&reference).await.ok()?;
                 Change::Node {

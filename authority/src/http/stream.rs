@@ -77,11 +77,9 @@ impl Open {
         };
         let frame = match told? {
             Told::Silence => vec![Bytes::from_static(COMMENT)],
-            Told::Event(id, outgoing) => {
-                let name = outgoing.event().name();
-                let json = outgoing.json().ok()?;
-                self.app.metrics().streamed(name, json.len());
-                frame(&id, name, json)
+            Told::Event(id, event) => {
+                self.app.metrics().streamed(event.name, event.json.len());
+                frame(id.as_ref(), event.name, event.json)
             }
         };
         Some(frame)
@@ -94,10 +92,11 @@ impl Drop for Open {
     }
 }
 
-/// One event. A large one is not copied for each who is told of it.
-pub(super) fn frame(id: &EventId, name: &str, json: Bytes) -> Vec<Bytes> {
+/// One event, with the place to resume behind it if it has one. A large one is not copied for each who is told of it.
+pub(super) fn frame(id: Option<&EventId>, name: &str, json: Bytes) -> Vec<Bytes> {
     const COPIED: usize = 4096;
-    let mut head = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let mut head = format!("{id}event: {name}\ndata: ").into_bytes();
     if json.len() > COPIED {
         return vec![head.into(), json, Bytes::from_static(b"\n\n")];
     }

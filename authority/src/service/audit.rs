@@ -61,12 +61,18 @@ events! {
     GrantsReleased = "grants.released";
     /// An epoch was opened.
     EpochOpened = "epoch.opened";
+    /// For a while there was no epoch.
+    EpochGap = "epoch.gap";
+    /// An epoch is left out, which was opened by a clock that was ahead.
+    EpochVoid = "epoch.void";
     /// The secret of an epoch that has not begun was drawn again.
     EpochRedrawn = "epoch.redrawn";
     /// An operator started a new epoch.
     EpochRotated = "epoch.rotated";
     /// A policy is in force.
     PolicyChanged = "policy.changed";
+    /// The policy was signed once more, under another genesis.
+    PolicySignedAnew = "policy.signed-anew";
     /// An operator was named.
     OperatorAdded = "operator.added";
     /// An operator has another role.

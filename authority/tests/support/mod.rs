@@ -129,6 +129,34 @@ impl World {
         Authority::open(options).await.unwrap()
     }
 
+    /// Another authority on the same database, with these keys and limits.
+    pub async fn beside(&self, keys: &[Arc<SigningKey>], limits: Limits) -> Authority {
+        let options = options(&self.dir, keys, Vec::new(), &self.clock, limits);
+        Authority::open(options).await.unwrap()
+    }
+
+    /// An authority on the same database under another clock.
+    pub async fn under(&self, clock: &Clock) -> Authority {
+        let options = options(&self.dir, &self.keys, Vec::new(), clock, Limits::default());
+        Authority::open(options).await.unwrap()
+    }
+
+    /// The database itself, as somebody with the file has it.
+    pub async fn database(&self) -> sqlx::SqliteConnection {
+        let file = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("authority.db"));
+        sqlx::ConnectOptions::connect(&file).await.unwrap()
+    }
+
+    /// What a query over the database counts.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+
     pub fn node(&mut self) -> TestNode {
         self.seed += 1;
         TestNode::new(self.seed)

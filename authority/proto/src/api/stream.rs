@@ -46,6 +46,8 @@ pub enum StreamEvent {
     Genesis(Signed<Genesis>),
     /// Who is out.
     List(Signed<RevocationList>),
+    /// The node's own certificate, where the authority issued it anew by itself, as after a succession.
+    Certificate(Signed<Certificate>),
     /// Who may talk to whom.
     Policy(Signed<Policy>),
     /// Whom the node may talk to.
@@ -62,6 +64,7 @@ impl StreamEvent {
         match self {
             Self::Genesis(_) => "genesis",
             Self::List(_) => "list",
+            Self::Certificate(_) => "certificate",
             Self::Policy(_) => "policy",
             Self::Roster(_) => "roster",
             Self::Record(_) => "record",

@@ -11,8 +11,8 @@ use super::super::certificates::longest_use;
 use super::super::{Authority, NodeStatus};
 use crate::store::node::Node;
 use crate::store::{
-    Counted as _, StoreError, Tx, address, certificate, counter, grant, list, node, policy,
-    recovery,
+    Counted as _, StoreError, Tx, address, certificate, counter, grant, holder, list, node, policy,
+    recovery, revocation,
 };
 
 impl Authority {
@@ -89,6 +89,10 @@ impl Authority {
                 lease_until: one.lease_until,
             };
             grant::note(tx.connection(), &release, one.serial).await?;
+        }
+        for open in revocation::open(tx.connection()).await? {
+            let (view, place) = (&open.view, open.place());
+            holder::fix(tx.connection(), view.node, place, view.since).await?;
         }
         Ok(())
     }

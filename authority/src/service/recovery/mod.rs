@@ -226,8 +226,10 @@ impl Authority {
     async fn end_recovery(&self, tx: &mut Tx) -> Result<(), RecoveryError> {
         self.put_out_listed(tx).await?;
         recovery::end(tx.connection()).await?;
-        self.sign_policy_anew::<RecoveryError>(tx, &self.trust())
-            .await?;
+        if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
+            self.sign_policy_anew::<RecoveryError>(tx, &in_force)
+                .await?;
+        }
         self.publish_list::<RecoveryError>(tx).await?;
         self.has_work(tx);
         Ok(())
