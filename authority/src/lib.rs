@@ -54,7 +54,7 @@ pub mod store;
 mod tls_key;
 
 pub use clock::{Clock, Hand};
-pub use data_dir::{DataDir, DataDirError, Work, WorkLock};
+pub use data_dir::{DataDir, DataDirError, ReloadError, Work, WorkLock};
 pub use file::{FileError, shown};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use genesis_file::{ChainError, GenesisFileError, follow, read_genesis};

@@ -49,7 +49,7 @@ pub async fn create(
         revision: genesis.revision,
         at: now,
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        schema: upkeep::newest_schema(),
+        schema: upkeep::schema_of(&dir.file(DataDir::DATABASE)).await?,
     };
     let snapshot = Snapshot::take(dir).await?;
     let mut entries = vec![(entry_name(DataDir::DATABASE)?, snapshot.0.clone())];
@@ -71,8 +71,15 @@ pub async fn create(
 }
 
 fn write_file(stream: &mut impl Write, name: &EntryName, path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let named = |error: io::Error| {
+        io::Error::other(format!(
+            "{} cannot be read: {}",
+            shown(path),
+            reason(&error)
+        ))
+    };
+    let file = File::open(path).map_err(named)?;
+    let size = file.metadata().map_err(named)?.len();
     write_entry(stream, name, size, file)
 }
 

@@ -1,8 +1,12 @@
 //! The command line: arguments in, a short text for a person out.
 
+mod audit;
+mod backup;
 mod genesis;
 mod init;
+mod install;
 mod keys;
+mod passphrase;
 mod serve;
 mod settings;
 mod tls;
@@ -49,6 +53,15 @@ enum Command {
     /// SIGTERM stops it in good order; SIGHUP has it read settings, TLS key and genesis files again. The log goes to
     /// standard error.
     Serve(serve::Serve),
+    /// Write all of an authority to one encrypted file, beside its running server
+    Backup(backup::Backup),
+    /// Make an authority's data directory out of a backup
+    ///
+    /// The restored authority issues nothing until the nodes have told it what happened after the backup.
+    Restore(backup::Restore),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 impl Program {
@@ -61,6 +74,9 @@ impl Program {
             Command::Tls(tls) => tls.run(),
             Command::Init(init) => init.run(now),
             Command::Serve(serve) => serve.run(),
+            Command::Backup(backup) => backup.run(now),
+            Command::Restore(restore) => restore.run(),
+            Command::Audit(audit) => audit.run(),
         }
     }
 }

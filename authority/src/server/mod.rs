@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Work};
 use crate::http::{self, App};
-use crate::service::{Actor, Authority, Caller, Entry, Event, Notice, OpenError};
+use crate::service::{Actor, Authority, Entry, Event, Notice, OpenError};
 use crate::store::StoreError;
 
 use listener::{Door, Gatekeeper, Service};
@@ -76,7 +76,15 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     let app = App::new(authority.clone(), &config);
     let started = Entry::new(Event::Started, &Actor::System, env!("CARGO_PKG_VERSION"));
     authority.log(started).await?;
-    let running = Running::start(&config, &tls, &app).await?;
+    if let Some(recovery) = authority.recovery().await? {
+        let awaited = recovery.awaited.len();
+        tracing::warn!(backup_at = %recovery.backup_at, awaited, "restored from a backup; nothing is issued until the nodes have reported");
+    }
+    let mut running = Running::start(&config, &tls, &app).await?;
+    let (folder, watched) = (dir.clone(), authority.clone());
+    running
+        .tasks
+        .spawn(async move { folder.watch(&watched).await });
     loop {
         match signals.next().await {
             Signal::Stop => break,
@@ -106,12 +114,7 @@ async fn reload(
 ) -> Result<(Config, tls::Pair), ServeError> {
     let config = dir.config(settings)?;
     let fresh = tls::Pair::load(dir, &config)?;
-    let in_force = authority.revision().value();
-    for (revision, genesis) in (1..).zip(dir.genesis()?) {
-        if revision > in_force {
-            authority.install_genesis(genesis, Caller::system()).await?;
-        }
-    }
+    authority.adopt(dir.genesis()?, dir.keys()?).await?;
     Ok((config, fresh))
 }
 

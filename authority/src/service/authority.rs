@@ -108,7 +108,7 @@ pub(crate) struct Trust {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) trust: RwLock<Arc<Trust>>,
-    pub(crate) keys: Vec<Arc<SigningKey>>,
+    pub(crate) keys: RwLock<Vec<Arc<SigningKey>>>,
     pub(crate) at_rest: AtRestKey,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
@@ -160,7 +160,7 @@ impl Authority {
         let authority = Self(Arc::new(Inner {
             store,
             trust: RwLock::new(Arc::new(trust)),
-            keys: options.keys,
+            keys: RwLock::new(options.keys),
             at_rest: options.at_rest,
             clock: options.clock,
             limits: options.limits,
@@ -245,6 +245,12 @@ impl Authority {
         }
         self.finish_audit().await;
         self.0.store.close().await;
+    }
+
+    /// The signing keys that are at hand.
+    pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.clone()
     }
 
     pub(crate) fn trust(&self) -> Arc<Trust> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, TrustChain};
+use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, SigningKey, TrustChain};
 
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
@@ -60,7 +60,7 @@ impl Authority {
         }
         let behind = |error: OpenError| StoreError::Behind(error.to_string());
         let chain = chain_of(&genesis::all(connection).await?).map_err(behind)?;
-        let fresh = Arc::new(Trust::of(chain, &self.0.keys).map_err(behind)?);
+        let fresh = Arc::new(Trust::of(chain, &self.keys()).map_err(behind)?);
         let mut trust = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
         *trust = Arc::clone(&fresh);
         Ok(fresh)
@@ -78,11 +78,26 @@ impl Authority {
             return Ok(());
         }
         let revision = chain.genesis().revision;
-        Trust::of(chain, &self.0.keys)?;
+        Trust::of(chain, &self.keys())?;
         self.effect(async move |this, tx| {
             this.install_within(tx, &genesis, revision, &caller).await
         })
         .await
+    }
+
+    /// Takes on the signing keys and the successions that were put into the data directory meanwhile. True if there
+    /// was a succession.
+    pub async fn adopt(
+        &self,
+        chain: Vec<Signed<Genesis>>,
+        keys: Vec<Arc<SigningKey>>,
+    ) -> Result<bool, OpenError> {
+        let before = self.trust().revision();
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        for genesis in chain {
+            self.install_genesis(genesis, Caller::system()).await?;
+        }
+        Ok(self.trust().revision() > before)
     }
 
     async fn install_within(

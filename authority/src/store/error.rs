@@ -51,6 +51,8 @@ const SQLITE_LOCKED: i32 = 6;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOT_A_DATABASE: i32 = 26;
+/// No room for the index of the write-ahead log.
+const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -59,6 +61,7 @@ impl From<sqlx::Error> for StoreError {
                 let code = inner.code().and_then(|code| code.parse::<i32>().ok());
                 match code.map(|code| code & 0xff) {
                     Some(SQLITE_FULL) => Self::Full,
+                    _ if code == Some(SQLITE_IOERR_SHMSIZE) => Self::Full,
                     Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Locked,
                     Some(SQLITE_CORRUPT | SQLITE_NOT_A_DATABASE) => {
                         Self::Corrupt(error.to_string())
@@ -81,6 +84,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
         match error {
             sqlx::migrate::MigrateError::VersionMissing(_)
             | sqlx::migrate::MigrateError::VersionTooNew(..) => Self::Newer,
+            sqlx::migrate::MigrateError::VersionMismatch(version) => Self::Failed(format!(
+                "its schema {version} is not the one that this program knows by that number; use the version that wrote it"
+            )),
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }
