@@ -220,7 +220,8 @@ impl Authority {
             bytes,
         };
         audit::append(tx.connection(), &kept, now, entry.event.name()).await?;
-        if kept.sequence.value() % u64::from(self.0.limits.checkpoint_every.max(1)) == 0 {
+        let every = u64::from(self.0.limits.checkpoint_every.max(1));
+        if kept.sequence.value().is_multiple_of(every) {
             self.sign_head(tx, kept.sequence, kept.hash).await?;
         }
         let heads = self.0.audit_head.clone();

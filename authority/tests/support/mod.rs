@@ -82,6 +82,18 @@ pub fn genesis(range: &str) -> (SigningKey, Vec<Arc<SigningKey>>, Genesis) {
     (root, keys, genesis)
 }
 
+/// The token of a new invite.
+pub async fn invite_of(authority: &Authority, uses: u32) -> InviteToken {
+    let new = NewInvite {
+        roles: set(["member".parse().unwrap()]),
+        tags: set(["eu".parse().unwrap()]),
+        uses,
+        valid_for: Span::from_hours(24),
+    };
+    let made = authority.new_invite(new, operator()).await.unwrap();
+    made.invite.token
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(Limits::default(), "10.211.0.0/16").await
@@ -165,18 +177,7 @@ impl World {
     }
 
     pub async fn invite(&self, uses: u32) -> InviteToken {
-        let new = NewInvite {
-            roles: set(["member".parse().unwrap()]),
-            tags: set(["eu".parse().unwrap()]),
-            uses,
-            valid_for: Span::from_hours(24),
-        };
-        self.authority
-            .new_invite(new, operator())
-            .await
-            .unwrap()
-            .invite
-            .token
+        invite_of(&self.authority, uses).await
     }
 
     /// A node that is in.
