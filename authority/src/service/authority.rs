@@ -196,7 +196,7 @@ impl Authority {
 
     /// The genesis revision in force.
     pub fn revision(&self) -> Revision {
-        self.trust().revision()
+        self.trust().chain.genesis().revision
     }
 
     /// The place of the revocation list in force.
@@ -249,11 +249,8 @@ impl Authority {
 
     /// The signing keys that are at hand.
     pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
-        self.0
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.clone()
     }
 
     pub(crate) fn trust(&self) -> Arc<Trust> {

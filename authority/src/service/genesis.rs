@@ -85,6 +85,21 @@ impl Authority {
         .await
     }
 
+    /// Takes on the signing keys and the successions that were put into the data directory meanwhile. True if there
+    /// was a succession.
+    pub async fn adopt(
+        &self,
+        chain: Vec<Signed<Genesis>>,
+        keys: Vec<Arc<SigningKey>>,
+    ) -> Result<bool, OpenError> {
+        let before = self.trust().revision();
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        for genesis in chain {
+            self.install_genesis(genesis, Caller::system()).await?;
+        }
+        Ok(self.trust().revision() > before)
+    }
+
     async fn install_within(
         &self,
         tx: &mut Tx,
@@ -132,21 +147,6 @@ impl Authority {
             self.has_work(tx);
         }
         Ok(())
-    }
-
-    /// Takes on the signing keys and the successions that were put into the data directory meanwhile. True if there
-    /// was a succession.
-    pub async fn adopt(
-        &self,
-        chain: Vec<Signed<Genesis>>,
-        keys: Vec<Arc<SigningKey>>,
-    ) -> Result<bool, OpenError> {
-        let before = self.trust().revision();
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        for genesis in chain {
-            self.install_genesis(genesis, Caller::system()).await?;
-        }
-        Ok(self.trust().revision() > before)
     }
 }
 

@@ -76,12 +76,10 @@ impl Installed {
         }
     }
 
-    /// Adds to the settings.
+    /// Goes by these settings, and by the defaults otherwise.
     pub fn configure(&self, settings: &str) {
-        let path = self.dir.join(DataDir::CONFIG);
-        let before = fs::read_to_string(&path).unwrap();
-        let kept = before.split("# by the test\n").next().unwrap();
-        fs::write(&path, format!("{kept}# by the test\n{settings}")).unwrap();
+        let listen = format!("listen = \"127.0.0.1:{}\"\n", self.port);
+        fs::write(self.dir.join(DataDir::CONFIG), listen + settings).unwrap();
     }
 
     /// Starts the server, and waits until it listens.
