@@ -170,6 +170,7 @@ async fn a_node_that_was_revoked_after_the_backup_stays_out_and_no_number_comes_
     );
     assert!(authority.grants(rose.id()).await.unwrap().is_empty());
     assert_eq!(authority.grants(newcomer.id()).await.unwrap().len(), 1);
+    world.hand.advance(Span::from_minutes(15)); // what is young is not renewed
     let renewed = newcomer.renew(&authority).await.unwrap();
     assert!(
         renewed
