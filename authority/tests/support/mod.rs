@@ -7,6 +7,8 @@
 )]
 
 pub mod operators;
+pub mod server;
+pub mod web;
 
 use std::sync::Arc;
 
