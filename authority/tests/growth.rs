@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::{World, operator, revoke};
+use support::{World, operator, revoke, set};
+use tidegate_authority::service::{InviteError, Limits, NewInvite};
 use tidegate_proto::*;
 
 const RECORDED: &str = "SELECT COUNT(*) FROM audit";
@@ -145,4 +146,32 @@ async fn changes_epochs_and_the_ledger_are_kept_as_long_as_they_matter() {
     let secrets = "SELECT COUNT(*) FROM epochs WHERE length(secret) > 0";
     assert!(world.count(secrets).await <= 7);
     assert_eq!(world.authority.grants(node.id()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn open_invites_are_bounded() {
+    let limits = Limits {
+        invites: 2,
+        ..Limits::default()
+    };
+    let mut world = World::with(limits, "10.211.0.0/16").await;
+    let used = world.invite(1).await;
+    world.invite(1).await;
+    let another = || NewInvite {
+        roles: set([]),
+        tags: set([]),
+        uses: 1,
+        valid_for: Span::from_hours(1),
+    };
+    let refused = world.authority.new_invite(another(), operator()).await;
+    assert_eq!(refused.unwrap_err(), InviteError::TooMany);
+    let node = world.node();
+    node.join(&world.authority, "a", Some(used)).await.unwrap();
+    assert!(
+        world
+            .authority
+            .new_invite(another(), operator())
+            .await
+            .is_ok()
+    );
 }

@@ -148,16 +148,7 @@ impl Authority {
             .zip(grants.last())
             .map(|(first, last)| (first.release.node, last.release.node));
         let Some(ends) = ends else {
-            if !nobody_left {
-                return Ok(Released::Impossible);
-            }
-            if grant::missing(tx.connection(), drawing, now, None, 1)
-                .await?
-                .is_empty()
-            {
-                epoch::set_complete(tx.connection(), epoch.number, epoch.redraw).await?;
-            }
-            return Ok(Released::All);
+            return self.close_drawing(tx, drawing, nobody_left).await;
         };
         let may = grant::still_missing(tx.connection(), drawing, now, ends).await?;
         grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
@@ -176,6 +167,24 @@ impl Authority {
         self.record(tx, entry).await?;
         tx.announce(Notice::Grants(epoch.number, nodes));
         Ok(Released::Some)
+    }
+
+    /// Notes that everybody who may have a grant has it, if that is so.
+    async fn close_drawing(
+        &self,
+        tx: &mut Tx,
+        drawing: Drawing,
+        nobody_left: bool,
+    ) -> Result<Released, EpochError> {
+        if !nobody_left {
+            return Ok(Released::Impossible);
+        }
+        let now = tx.now();
+        let missing = grant::missing(tx.connection(), drawing, now, None, 1).await?;
+        if missing.is_empty() {
+            epoch::set_complete(tx.connection(), drawing.epoch, drawing.redraw).await?;
+        }
+        Ok(Released::All)
     }
 
     /// The grants that a member may hold now; what is due and was not released yet is released.

@@ -4,6 +4,7 @@
 //! the [`Caller`] who asks for it; a signed request's nonce is spent in the effect's transaction.
 
 pub mod access;
+mod addresses;
 mod alarms;
 pub mod audit;
 mod audit_log;

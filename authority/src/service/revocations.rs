@@ -7,9 +7,10 @@ use tidegate_proto::{
     Serial, SignError, Signed, Span, UnixTime,
 };
 
+use super::addresses::ADDRESS_HELD;
 use super::audit::{Entry, Event};
 use super::bounds::status;
-use super::certificates::ADDRESS_HELD;
+
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
 };
@@ -111,6 +112,23 @@ impl Authority {
             ) => NodeStatus::Revoked,
             _ => return Err(MembershipError::WrongStatus(node.standing())),
         };
+        self.put_on_list(tx, &node, &revoke).await?;
+        let now = tx.now();
+        (node.status, node.reason, node.since, node.offline_since) =
+            (status, revoke.reason, now, None);
+        grant::withdraw(tx.connection(), node.node).await?;
+        self.touch(tx, &mut node).await?;
+        self.redraw_ahead(tx).await?;
+        self.open_revocation(tx, &node, revoke.kind, caller).await
+    }
+
+    /// Has the next list say that a node is out, and holds what it was known by for as long as anybody may believe it.
+    async fn put_on_list(
+        &self,
+        tx: &mut Tx,
+        node: &Node,
+        revoke: &Revoke,
+    ) -> Result<(), MembershipError> {
         let now = tx.now();
         list::expire(tx.connection(), now).await?;
         let entry = RevocationEntry {
@@ -125,18 +143,13 @@ impl Authority {
         if list::size(tx.connection()).await? > RevocationList::MOST_ENTRIES as i64 {
             return Err(MembershipError::ListFull);
         }
-        if status == NodeStatus::Revoked {
+        if revoke.kind == RevocationKind::Revoked {
             list::lift(tx.connection(), &node.identity).await?;
             address::hold_names(tx.connection(), node.node, believed).await?;
             let held = believed.max(now + ADDRESS_HELD);
             address::hold(tx.connection(), node.node, held).await?;
         }
-        (node.status, node.reason, node.since, node.offline_since) =
-            (status, revoke.reason, now, None);
-        grant::withdraw(tx.connection(), node.node).await?;
-        self.touch(tx, &mut node).await?;
-        self.redraw_ahead(tx).await?;
-        self.open_revocation(tx, &node, revoke.kind, caller).await
+        Ok(())
     }
 
     /// Publishes the list that first says so, and the bound that follows from the ledger.
