@@ -271,7 +271,8 @@ impl Model {
             panic!("{fault}");
         }
         for n in 1..=NODES {
-            let reaches = self.runs(n) && self.world.reaches(n);
+            let allowed = self.standing(n) == Some(Standing::Allowed);
+            let reaches = allowed && self.runs(n) && self.world.reaches(n);
             if reaches && self.world.nodes[&n].prompt && self.world.nodes[&n].plane.is_some() {
                 self.blurred.remove(&n);
             }

@@ -332,7 +332,6 @@ impl Member {
             self.circle.outdate();
         }
         self.saver.clock(before, now);
-        self.tell_clock(now);
     }
 
     /// The place that a kind's file holds when it is written now.

@@ -183,12 +183,16 @@ impl World {
             .as_ref()
             .unwrap()
             .answer(&origin, keys, &challenge);
-        assert_eq!(answer, Ok(expected));
         let kind = if anew {
             AskKind::Enroll
         } else {
             AskKind::Renew
         };
+        let Ok(answer) = answer else {
+            // Other keys have been drawn since, because the node learned that it was revoked.
+            return self.say(number, Input::Answered(kind, refused()));
+        };
+        assert_eq!(answer, expected);
         match self.authority.renew(keys, anew) {
             Some(certificate) => {
                 self.say(number, Input::Certificate(certificate));

@@ -200,7 +200,7 @@ impl Node {
                 _ => {}
             }
             if self.prompt {
-                self.confirm(at);
+                while self.confirm_order(at) || self.sync(at) {}
             }
         }
     }
@@ -208,6 +208,9 @@ impl Node {
     /// Confirms every order, and syncs every file.
     pub fn confirm(&mut self, at: UnixTime) {
         while self.confirm_order(at) || self.sync(at) {}
+        if self.member.is_some() {
+            self.drain(at);
+        }
     }
 
     pub fn confirm_order(&mut self, at: UnixTime) -> bool {
