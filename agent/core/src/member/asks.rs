@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand_core::Rng as _;
 use tidegate_proto::api::Heartbeat;
 use tidegate_proto::{
-    BoundedList, BoundedSet, Endpoint, Nonce, PeerRecord, ReadableVersion, Receipt, RevocationKind,
-    Sequence, Signed, UnixTime,
+    BoundedList, BoundedSet, Certificate, Endpoint, Nonce, PeerRecord, ReadableVersion, Receipt,
+    RevocationKind, Sequence, Signed, UnixTime,
 };
 use tidegate_wg::Mono;
 
@@ -207,16 +207,23 @@ impl Member {
                 }
             }
             Some(_) => {}
-            None => {
-                let due = self
-                    .certificate
-                    .current()
-                    .is_none_or(|own| self.renewal.due(own) <= self.clock.time(now));
-                if due && self.clock.is_known() && self.renewal.is_free(now.boot) {
-                    self.renewal.backoff.attempt(now.boot);
-                    self.ask_for_certificate(Renewed::Sealing, now);
-                }
-            }
+            None => self.renew_when_due(now),
+        }
+    }
+
+    /// While the certificate lasts, attempts become rare; without one, nothing else can help.
+    fn renew_when_due(&mut self, now: Now) {
+        let time = self.clock.time(now);
+        let due = |own: &Certificate| self.renewal.due(own) <= time;
+        if !self.certificate.current().is_none_or(|own| due(own)) || !self.clock.is_known() {
+            return;
+        }
+        let ended = self.own(now).is_none();
+        let free = ended && self.asks.enroll.is_due(now.boot);
+        if free || self.renewal.is_free(now.boot) {
+            self.asks.enroll.attempt(now.boot);
+            self.renewal.backoff.attempt(now.boot);
+            self.ask_for_certificate(Renewed::Sealing, now);
         }
     }
 

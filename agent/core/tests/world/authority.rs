@@ -460,8 +460,12 @@ impl Authority {
     }
 
     pub fn is_in(&self, node: NodeId) -> bool {
-        let entry = self.entries.get(&node);
-        entry.is_some_and(|entry| entry.standing == Standing::Allowed)
+        let allowed = self
+            .entries
+            .get(&node)
+            .filter(|entry| entry.standing == Standing::Allowed);
+        let certificate = allowed.and_then(|entry| entry.certificate.as_ref());
+        certificate.is_some_and(|signed| signed.verify(&self.keyring(), self.now).is_ok())
     }
 
     /// Who may talk to `node`, in full or as what changed since.

@@ -21,6 +21,8 @@ pub struct Node {
     pub member: Option<Member>,
     pub disk: Files,
     pub plane: Option<Plane>,
+    /// Every order, where somebody wants them.
+    pub record: Option<Vec<(Mono, PlaneOrder)>>,
     pub host: Option<Option<Arc<HostWish>>>,
     /// Files that are written and not yet synced.
     pub writing: VecDeque<Store>,
@@ -85,6 +87,7 @@ impl Node {
             id,
             member: None,
             plane: None,
+            record: None,
             host: None,
             writing: VecDeque::new(),
             prompt: true,
@@ -189,6 +192,9 @@ impl Node {
                         self.started_with = Some(start.key.0);
                     }
                     let now = self.now(at).boot;
+                    if let Some(record) = &mut self.record {
+                        record.push((now, order.clone()));
+                    }
                     if let Done::Applied(token) = plane::carry_out(&mut self.plane, order, now) {
                         self.unconfirmed.push_back(token);
                     }
