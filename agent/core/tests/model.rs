@@ -44,6 +44,7 @@ enum Step {
     Confirm(u8),
     Replay(u8, u64),
     Late(u64),
+    Gossip(u8),
     Wish(u8, Wish),
     Pass(u64),
 }
@@ -108,7 +109,8 @@ impl Model {
             78..=80 => Step::Late(self.below(1 << 32)),
             81 => Step::Wish(node, Wish::Down),
             82..=83 => Step::Wish(node, Wish::Up),
-            84..=95 => Step::Pass(1 + self.below(25_000)),
+            84..=86 => Step::Gossip(node),
+            87..=95 => Step::Pass(1 + self.below(25_000)),
             _ => Step::Pass(1 + self.below(200_000)),
         }
     }
@@ -191,6 +193,11 @@ impl Model {
                 node.tick(now);
             }
             Step::Replay(n, which) => self.replay(n, which),
+            Step::Gossip(n) if self.runs(n) => {
+                let list = self.world.authority.list.clone();
+                self.world
+                    .say(n, Input::News(Box::new(StreamEvent::List(list))));
+            }
             Step::Wish(n, wish) if self.runs(n) => {
                 if wish == Wish::Down {
                     self.down.insert(n);
@@ -350,6 +357,12 @@ fn unsafe_pair(world: &World) -> Option<String> {
                 continue;
             }
             let (node_id, now) = (cutoff.revocation.node, world.now);
+            if node
+                .applied
+                .is_some_and(|place| place >= cutoff.revocation.list)
+            {
+                return Some(format!("node {n} talks to {node_id}, who is on its list"));
+            }
             let receipt = world.authority.receipts.get(&node.id);
             if receipt.is_some_and(|(_, place)| *place >= cutoff.revocation.list) {
                 return Some(format!("node {n} talks to {node_id} after its receipt"));

@@ -31,6 +31,8 @@ pub struct Node {
     pub unconfirmed: VecDeque<Token>,
     pub asks: VecDeque<Ask>,
     pub events: Vec<Event>,
+    /// The list that the member has in force.
+    pub applied: Option<ListPlace>,
     pub receipts: Vec<Signed<Receipt>>,
     /// Secrets that its tunnels ever had.
     pub wireguard: WgSecretKey,
@@ -94,6 +96,7 @@ impl Node {
             unconfirmed: VecDeque::new(),
             asks: VecDeque::new(),
             events: Vec::new(),
+            applied: None,
             receipts: Vec::new(),
             wireguard,
             started_with: None,
@@ -141,7 +144,9 @@ impl Node {
             program: "tidegate-test".parse().unwrap(),
             choices: self.choices.clone(),
         };
-        self.member = Some(Member::restore(setup, self.now(at)).unwrap());
+        let member = Member::restore(setup, self.now(at)).unwrap();
+        self.applied = member.status(self.now(at)).list.map(|list| list.place);
+        self.member = Some(member);
         self.drain(at);
     }
 
@@ -202,7 +207,12 @@ impl Node {
                 Output::Host(wish) => self.host = Some(wish),
                 Output::Store(store) => self.writing.push_back(store),
                 Output::Ask(ask) => self.asks.push_back(ask),
-                Output::Tell(event) => self.events.push(event),
+                Output::Tell(event) => {
+                    if let Event::List { place, .. } = &event {
+                        self.applied = Some(*place);
+                    }
+                    self.events.push(event);
+                }
                 _ => {}
             }
             if self.prompt {
