@@ -10,6 +10,10 @@
 //! * A document reaches `tidegate-core` only as a `Verified` value.
 //! * Data stops before anything else happens when a peer, or this node, is revoked.
 //! * It never links a database.
-//!
-//! The crate is still empty: the service of the authority comes first.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod exit;
+pub mod logs;
+pub mod privileges;
+pub mod state;
