@@ -4,6 +4,13 @@
 //! to the world: `tidegate-core` decides who is a peer and for how long, `tidegate-wg-io` moves the
 //! packets, `tidegate-netconfig` shapes the kernel's network.
 //!
+//! ## Model
+//!
+//! * [`client`] speaks to the authority: pinned TLS, signed requests, one method per route, and the stream. Daemon,
+//!   command line, tests and benchmarks share it.
+//! * [`admin`] is what `tidegate admin` is made of: profiles of networks, and answers as people like to read them.
+//! * [`state`], [`config`] and [`privileges`] are what the daemon stands on.
+//!
 //! ## Contract
 //!
 //! * Only this crate knows sockets, files and clocks on a node; everything that decides is told.
@@ -12,6 +19,7 @@
 //! * It never links a database.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod config;
 pub mod exit;
 pub mod logs;

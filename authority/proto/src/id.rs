@@ -164,6 +164,14 @@ short_id! {
     OperatorId, 16, "op"
 }
 short_id! {
+    /// An invite. It follows from the invite's secret and does not tell it.
+    InviteId, 8, "invite"
+}
+short_id! {
+    /// An API token. It follows from the token's secret and does not tell it.
+    TokenId, 8, "token"
+}
+short_id! {
     /// The key that made a signature. It only says which key to try, and is no proof of anything.
     KeyId, 8, "key"
 }

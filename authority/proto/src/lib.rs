@@ -67,8 +67,8 @@ pub use domain::DOMAINS;
 pub use envelope::{Envelope, EnvelopeError, SignError, Signature, Signed};
 pub use epochs::{EpochCeilings, EpochSettings, EpochWindow, SettingsError};
 pub use id::{
-    Digest, EpochNumber, GenesisHash, IdError, KeyId, NetworkId, NodeId, NotExact, OperatorId,
-    Revision, Sequence, Serial,
+    Digest, EpochNumber, GenesisHash, IdError, InviteId, KeyId, NetworkId, NodeId, NotExact,
+    OperatorId, Revision, Sequence, Serial, TokenId,
 };
 pub use invite::{Invite, InviteError, InviteToken};
 pub use key::{

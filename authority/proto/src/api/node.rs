@@ -1,0 +1,106 @@
+//! What nodes ask, and what they are told.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounded::{BoundedList, BoundedSet};
+use crate::document::{Certificate, EpochGrant, PeerRecord, RevocationList, TimeStatement};
+use crate::envelope::Signed;
+use crate::id::{NodeId, Sequence};
+use crate::invite::InviteToken;
+use crate::name::{Label, NodeName};
+use crate::net::Prefix;
+use crate::order::ListPlace;
+use crate::possession::{Answer, NodeKeys};
+use crate::request::Nonce;
+
+/// Asks what time it is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TimeQuestion {
+    /// What the answer has to repeat.
+    pub nonce: Nonce,
+}
+
+/// A newcomer answers its challenge ([`crate::NodeKeys::challenge`]) and asks to be let in.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Enroll {
+    /// The keys that it wants to be known by, as in the question for the challenge.
+    pub keys: NodeKeys,
+    /// The challenge that is answered.
+    pub challenge: Nonce,
+    /// The proof that it holds its keys.
+    pub answer: Answer,
+    /// The name that it would like.
+    pub name: NodeName,
+    /// The networks that it would route for.
+    pub routes: BoundedSet<Prefix, 32>,
+    /// The right to be admitted at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<InviteToken>,
+}
+
+/// What became of an enrolment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enrolled {
+    /// The node is in.
+    Admitted(Signed<Certificate>),
+    /// An operator has to decide; ask again.
+    Pending,
+}
+
+/// A node asks for its next certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Renew {
+    /// Its keys from now on. The identity stays; a new WireGuard key puts the certificates before on the list.
+    pub keys: NodeKeys,
+    /// The challenge over these keys.
+    pub challenge: Nonce,
+    /// The proof that it holds them.
+    pub answer: Answer,
+}
+
+/// What a node says of itself, and the question what time it is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Heartbeat {
+    /// The program's version.
+    pub program: Label,
+    /// Asks for the time.
+    pub nonce: Nonce,
+    /// The revocation list in force.
+    pub list: ListPlace,
+    /// The policy in force.
+    pub policy: Sequence,
+    /// The roster in force.
+    pub roster: Sequence,
+    /// Where the node is found, if that has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Signed<PeerRecord>>,
+    /// Peers that it has exchanged packets with since the last heartbeat.
+    pub peers_seen: BoundedSet<NodeId, 1000>,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HeartbeatReply {
+    /// What time it is.
+    pub time: Signed<TimeStatement>,
+}
+
+/// What a node still holds of what an authority gave out before it was restored from a backup.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Recovery {
+    /// The newest revocation list that it has.
+    pub list: Signed<RevocationList>,
+    /// Its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Signed<Certificate>>,
+    /// Its grants.
+    pub grants: BoundedList<Signed<EpochGrant>, 8>,
+}
+
+/// The grants that a node may hold now, with the list that they go with.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Grants {
+    /// One per live epoch.
+    pub grants: BoundedList<super::GrantWithList, 8>,
+}
