@@ -4,4 +4,4 @@ mod file;
 mod profile;
 
 pub use file::FileError;
-pub use profile::{Credential, Profile, ProfileError, ProfileFile, Standing, Token};
+pub use profile::{Credential, Profile, ProfileError, ProfileFile, Standing};

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tidegate_proto::api::SecretText;
 use tidegate_proto::{EnvelopeError, Genesis, Origin, Signed, SuccessionError, TrustChain};
 use zeroize::Zeroizing;
 
@@ -64,42 +65,7 @@ pub enum Credential {
     /// The file of the operator's key.
     Key(PathBuf),
     /// An API token.
-    Token(Token),
-}
-
-/// An API token. Erased when dropped, and never printed.
-#[derive(Clone, Deserialize, Eq, PartialEq)]
-#[serde(from = "String")]
-pub struct Token(Zeroizing<String>);
-
-impl Token {
-    /// A token as it was shown when it was made.
-    pub fn new(text: Zeroizing<String>) -> Self {
-        Self(text)
-    }
-
-    /// The text, for the header that carries it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Token {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-}
-
-impl Serialize for Token {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token")
-    }
+    Token(SecretText),
 }
 
 /// A network and the operator's place in it.
@@ -123,7 +89,7 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<Token>,
+    token: Option<SecretText>,
 }
 
 impl TryFrom<Written> for Profile {
