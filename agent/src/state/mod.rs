@@ -3,9 +3,9 @@
 //! ```text
 //! /var/lib/tidegate            0700
 //!   lock                       held by the one process that works here
-//!   identity.key               the node's signing key (PKCS#8 PEM, 0600)
-//!   wireguard.key              the key of its tunnels (PKCS#8 PEM, 0600)
-//!   …                          what core keeps: one file per name, each with its own checksum and meaning
+//!   identity.key               the key that the node signs with (PKCS#8 PEM, 0600)
+//!   pending                    what a join needs until the node is admitted, and nothing afterwards
+//!   genesis, keys, …           what core keeps; each file tells its form and the digest of its content
 //!   network.journal            how to undo what was done to the host
 //! ```
 //!
@@ -15,8 +15,11 @@
 mod directory;
 mod error;
 mod file;
-mod keys;
+mod identity;
+mod membership;
+mod pending;
 
 pub use directory::StateDirectory;
 pub use error::StateError;
-pub use keys::Keys;
+pub use membership::Membership;
+pub use pending::Pending;
