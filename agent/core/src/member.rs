@@ -1,6 +1,7 @@
 //! The member: one node of one network, as it sees itself.
 
 mod founding;
+mod trust;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

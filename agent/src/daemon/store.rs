@@ -16,6 +16,7 @@ const FILES: usize = 256;
 pub(super) struct Disk {
     files: mpsc::Sender<Store>,
     failed: Arc<AtomicU64>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl Disk {
@@ -29,10 +30,14 @@ impl Disk {
             inbox,
             failed: Arc::clone(&failed),
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("disk".to_owned())
             .spawn(move || writer.run())?;
-        Ok(Self { files, failed })
+        Ok(Self {
+            files,
+            failed,
+            thread,
+        })
     }
 
     /// Hands in a file. What finds no room is answered as not stored: `false`.
@@ -41,8 +46,15 @@ impl Disk {
     }
 
     /// How many files could not be written.
-    pub(super) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+    pub(super) fn failed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.failed)
+    }
+
+    /// Waits until what was handed in is on the disk, and ends.
+    pub(super) async fn end(self) {
+        let Self { files, thread, .. } = self;
+        drop(files);
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 }
 

@@ -86,3 +86,19 @@ fn reason(error: &io::Error) -> String {
         None => text,
     }
 }
+
+impl StateError {
+    /// The exit code that says the same.
+    #[must_use]
+    pub fn exit(&self) -> crate::exit::Exit {
+        use crate::exit::Exit;
+        match self {
+            Self::InUse(_) | Self::Joined { .. } => Exit::Taken,
+            Self::NotJoined => Exit::NotJoined,
+            Self::OpenToOthers { .. }
+            | Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Damaged { .. } => Exit::Storage,
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A join that is under way: everything that it takes to go on with it after a crash.
 
 use serde::{Deserialize, Serialize};
+use tidegate_proto::api::SecretText;
 use tidegate_proto::{
     Genesis, InviteToken, NodeName, Origin, Prefix, SealingSecretKey, Signed, TlsTrust,
     WgSecretKey, base64_decode, base64_encode,
@@ -37,8 +38,8 @@ struct Kept {
     url: Origin,
     tls: TlsTrust,
     chain: Vec<String>,
-    wireguard: Zeroizing<String>,
-    sealing: Zeroizing<String>,
+    wireguard: SecretText,
+    sealing: SecretText,
     name: NodeName,
     routes: Vec<Prefix>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,8 +62,8 @@ impl Pending {
         let chain = kept.chain.iter().map(|text| document(text));
         Some(Self {
             chain: chain.collect::<Option<_>>()?,
-            wireguard: WgSecretKey::from_bytes(secret(&kept.wireguard)?),
-            sealing: SealingSecretKey::from_seed(secret(&kept.sealing)?),
+            wireguard: WgSecretKey::from_bytes(secret(kept.wireguard.expose())?),
+            sealing: SealingSecretKey::from_seed(secret(kept.sealing.expose())?),
             url: kept.url,
             tls: kept.tls,
             name: kept.name,
@@ -72,7 +73,7 @@ impl Pending {
     }
 
     pub(super) fn store(&self, directory: &StateDirectory) -> Result<(), StateError> {
-        let text = |bytes: &[u8; 32]| Zeroizing::new(base64_encode(bytes));
+        let text = |bytes: &[u8; 32]| SecretText::from(Zeroizing::new(base64_encode(bytes)));
         let kept = Kept {
             url: self.url.clone(),
             tls: self.tls.clone(),

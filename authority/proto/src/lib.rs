@@ -37,6 +37,7 @@ mod document;
 mod domain;
 mod envelope;
 mod epochs;
+mod event_stream;
 mod id;
 mod invite;
 mod key;
@@ -66,6 +67,7 @@ pub use document::{
 pub use domain::DOMAINS;
 pub use envelope::{Envelope, EnvelopeError, SignError, Signature, Signed};
 pub use epochs::{EpochCeilings, EpochSettings, EpochWindow, SettingsError};
+pub use event_stream::{EventReader, EventStreamError, ServerEvent};
 pub use id::{
     Digest, EpochNumber, GenesisHash, IdError, InviteId, KeyId, NetworkId, NodeId, NotExact,
     OperatorId, Revision, Sequence, Serial, TokenId,

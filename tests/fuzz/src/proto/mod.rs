@@ -7,6 +7,7 @@
 mod body;
 mod document;
 mod envelope;
+mod event_stream;
 #[allow(
     missing_docs,
     clippy::new_without_default,
@@ -22,6 +23,7 @@ mod text;
 pub use body::api;
 pub use document::document;
 pub use envelope::{envelope_compact, envelope_json};
+pub use event_stream::event_stream;
 pub use key_file::pem;
 pub use text::{invite, policy_file, request_header, text};
 
@@ -29,11 +31,12 @@ pub use text::{invite, policy_file, request_header, text};
 pub type Decoder = fn(&[u8]);
 
 /// Every target with its decoder.
-pub const TARGETS: [(&str, Decoder); 9] = [
+pub const TARGETS: [(&str, Decoder); 10] = [
     ("proto_api", api),
     ("proto_document", document),
     ("proto_envelope_compact", envelope_compact),
     ("proto_envelope_json", envelope_json),
+    ("proto_event_stream", event_stream),
     ("proto_invite", invite),
     ("proto_pem", pem),
     ("proto_policy_file", policy_file),
