@@ -159,8 +159,17 @@ impl Keys {
 
     /// Whether we hold the keys that a certificate names.
     pub(crate) fn hold(&self, certificate: &Certificate) -> bool {
-        let named = |pair: &Pair| pair.is_named_by(certificate);
-        named(&self.current) || self.next.as_ref().is_some_and(named)
+        self.all().any(|pair| pair.is_named_by(certificate))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Pair> {
+        [
+            Some(&self.current),
+            self.next.as_ref(),
+            self.previous.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Takes the keys of a new certificate into use. True if they are others than before.
@@ -174,11 +183,7 @@ impl Keys {
 
     /// The key that opens what is sealed to `hash`.
     pub(crate) fn opening(&self, hash: &SealingKeyHash) -> Option<&SealingSecretKey> {
-        let pairs = [Some(&self.current), self.previous.as_ref()];
-        let pair = pairs
-            .into_iter()
-            .flatten()
-            .find(|pair| pair.sealing_hash == *hash);
+        let pair = self.all().find(|pair| pair.sealing_hash == *hash);
         pair.map(|pair| &pair.sealing)
     }
 

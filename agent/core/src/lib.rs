@@ -26,16 +26,29 @@
 //! * What a file holds is judged like what a stranger sent. A bad file costs what it held, and nothing else.
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod clock;
 mod event;
 mod file;
+mod filter;
+mod floors;
+mod grants;
 mod host;
 mod input;
 mod kept;
 mod keys;
 mod member;
+mod outbox;
 mod output;
+mod peers;
+mod plane;
+mod receipts;
+mod recent;
+mod renewal;
+mod roster;
 mod status;
 mod time;
+mod trust;
 
 pub use event::{Event, Source};
 pub use file::{FileName, Files};

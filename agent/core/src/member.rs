@@ -1,25 +1,49 @@
 //! The member: one node of one network, as it sees itself.
 
-mod founding;
+mod asks;
+mod news;
+mod restore;
+mod save;
+mod steer;
+mod time;
+mod view;
 mod trust;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
 use tidegate_proto::{
-    Answer, Challenge, Genesis, Label, NodeId, NodeKeys, NodeName, Origin, Place, PossessionError,
-    SigningKey, TrustChain, UnixTime, Verified,
+    Answer, Authority, Certificate, Challenge, Document as _, Endpoint, Genesis, Keyring, Label,
+    Latest, ListPlace, NodeId, NodeKeys, NodeName, Origin, Place, PossessionError, RevocationList,
+    SealError, SigningKey, UnixTime, Verified, policy::Policy,
 };
 
-pub use founding::{Founding, RestoreError};
+pub use restore::{Founding, RestoreError};
 
+use crate::clock::Clock;
 use crate::file::Files;
-use crate::input::{Choices, Input};
+use crate::floors::Floors;
+use crate::grants::Grants;
+use crate::host::HostWish;
+use crate::input::{Choices, Input, PlaneReport, Wish};
 use crate::keys::Keys;
-use crate::output::Output;
-use crate::status::{ClockSource, ClockView, State, Status, Waiting};
+use crate::outbox::Outbox;
+use crate::output::{Output, Token};
+use crate::peers::Numbers;
+use crate::plane::Plane;
+use crate::receipts::Receipts;
+use crate::recent::Recent;
+use crate::renewal::Renewal;
+use crate::roster::Roster;
+use crate::status::State;
 use crate::time::{BootId, Now, Timeout};
+use crate::trust::Trust;
+
+use asks::Asks;
+use save::Saver;
+use steer::Circle;
 
 /// What a member is made from.
 pub struct Setup {
@@ -43,37 +67,120 @@ pub type Names = BTreeMap<NodeName, [IpAddr; 2]>;
 /// One node of one network.
 pub struct Member {
     identity: Arc<SigningKey>,
-    chain: TrustChain,
-    keys: Keys,
+    node: NodeId,
+    program: Label,
     choices: Choices,
-    names: Arc<Names>,
-    outputs: VecDeque<Output>,
+    rng: ChaCha20Rng,
+    clock: Clock,
+    trust: Trust,
+    keys: Keys,
+    certificate: Latest<Certificate>,
+    /// When the last certificate ended, where none is in force.
+    ended: Option<UnixTime>,
+    list: Latest<RevocationList>,
+    /// The list that is on the disk.
+    list_stored: Option<ListPlace>,
+    policy: Latest<Policy>,
+    roster: Roster,
+    grants: Grants,
+    recent: Recent,
+    floors: Floors,
+    numbers: Numbers,
+    circle: Circle,
+    plane: Option<Plane>,
+    /// The last order that was given to the data plane.
+    ordered: Option<Token>,
+    receipts: Receipts,
+    renewal: Renewal,
+    asks: Asks,
+    saver: Saver,
+    stream: bool,
+    endpoints: Vec<Endpoint>,
+    host: Option<Option<Arc<HostWish>>>,
+    state: Option<State>,
+    outbox: Outbox,
+    timeout: Option<Timeout>,
 }
 
 impl Member {
     /// Carries out one mutation. Drain [`Self::poll_output`] after it.
-    pub fn handle(&mut self, input: Input, _now: Now) {
-        if let Input::Choices(choices) = input {
-            self.choices = choices;
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::News(event) => self.take_news(*event, now),
+            Input::Chain(chain) => self.take_chain(&chain, now),
+            Input::Time(statement) => self.take_time(&statement, now),
+            Input::Certificate(certificate) => self.take_certificate(&certificate, now),
+            Input::StreamOpened => self.stream_opened(now),
+            Input::StreamClosed => self.stream = false,
+            Input::Answered(kind, answer) => self.answered(kind, &answer),
+            Input::Stored(token) => self.stored(token, now),
+            Input::NotStored(token) => self.not_stored(token, now),
+            Input::Plane(report) => self.plane_reported(report, now),
+            Input::Wish(wish) => self.wish(wish, now),
+            Input::Choices(choices) => self.choose(choices, now),
+            Input::Endpoints(endpoints) => self.found_at(endpoints, now),
         }
+        self.settle(now);
     }
 
     /// Does what is due. Call it at [`Self::poll_timeout`], and whenever the wall clock was set.
-    pub fn handle_timeout(&mut self, _now: Now) {}
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.settle(now);
+    }
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outbox.pop()
     }
 
     /// When to call [`Self::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timeout> {
-        None
+        self.timeout
+    }
+
+    /// Makes everything that follows from what is known true.
+    fn settle(&mut self, now: Now) {
+        self.watch_clocks(now);
+        self.retire_keys(now);
+        self.end_what_ended(now);
+        self.turn_epochs(now);
+        self.steer_plane(now);
+        self.sign_receipt(now);
+        self.steer_host();
+        self.ask_what_is_due(now);
+        self.save_what_is_due(now);
+        self.tell_state(now);
+        self.timeout = self.next_timeout(now);
+    }
+
+    fn wish(&mut self, wish: Wish, now: Now) {
+        self.recent.wish = wish;
+        if wish == Wish::Down {
+            self.recent.guarded.clear();
+        }
+        self.circle.outdate();
+        self.saver.now(crate::FileName::Recent, now);
+    }
+
+    fn choose(&mut self, choices: Choices, now: Now) {
+        self.choices = choices;
+        self.recent.guarded.clear();
+        self.circle.outdate();
+        self.saver.now(crate::FileName::Recent, now);
+    }
+
+    fn plane_reported(&mut self, report: PlaneReport, now: Now) {
+        match report {
+            PlaneReport::Applied(token) => self.receipts.applied(token),
+            PlaneReport::Gone => self.plane_gone(now),
+            PlaneReport::Event(event) => self.plane_event(event, now),
+            PlaneReport::Used(peer) => self.note_use(peer, now),
+        }
     }
 
     /// The authority's time, as well as it is known: what requests are signed with.
     pub fn time(&self, now: Now) -> UnixTime {
-        now.unix
+        self.clock.time(now)
     }
 
     /// Answers the challenge of the authority at `origin` over keys that [`Ask::Renew`](crate::Ask::Renew) or
@@ -84,71 +191,41 @@ impl Member {
         keys: &NodeKeys,
         challenge: &Challenge,
     ) -> Result<Answer, PossessionError> {
-        let other = tidegate_proto::SealError::OtherKey;
-        let pair = self.keys.secrets_of(keys).ok_or(other)?;
+        let pair = self.keys.secrets_of(keys).ok_or(SealError::OtherKey)?;
         let place = Place {
-            network: self.chain.network(),
+            network: self.trust.chain().network(),
             origin,
         };
         keys.answer(place, challenge, &pair.wireguard, &pair.sealing)
     }
 
-    /// How the member is, for people.
-    pub fn status(&self, now: Now) -> Status {
-        let genesis = self.chain.genesis();
-        Status {
-            state: State::Waiting(Waiting::Time),
-            network: genesis.name.to_string(),
-            revision: genesis.revision,
-            node: self.node(),
-            certificate: None,
-            epochs: Vec::new(),
-            clock: ClockView {
-                source: ClockSource::None,
-                time: self.time(now),
-                wall_ahead: 0,
-                age: None,
-            },
-            list: None,
-            policy: None,
-            roster: None,
-            stream: false,
-            peers: Vec::new(),
-            loops: Vec::new(),
-            renewals_failed: 0,
-            renewal_refused: None,
-        }
-    }
-
     /// The genesis in force: the authority's URLs and pins, and the network's name.
     pub fn genesis(&self) -> &Verified<Genesis> {
-        self.chain.genesis()
+        self.trust.genesis()
     }
 
     /// This node.
     pub fn node(&self) -> NodeId {
-        NodeId::of(&self.identity.public_key())
+        self.node
     }
 
     /// Every name that counts, this node's own among them.
     pub fn names(&self) -> Arc<Names> {
-        Arc::clone(&self.names)
+        self.circle.names()
     }
-}
 
-impl Member {
-    /// The member that the files hold. Everything in them is verified again; what is refused is told as an event, and
-    /// costs what it held.
-    pub fn restore(setup: Setup, _now: Now) -> Result<Self, RestoreError> {
-        let (chain, _) = founding::chain(&setup.files)?;
-        let keys = founding::keys(&setup.files)?;
-        Ok(Self {
-            identity: setup.identity,
-            chain,
-            keys,
-            choices: setup.choices,
-            names: Arc::default(),
-            outputs: VecDeque::new(),
-        })
+    /// The keys that sign for the authority; none where the chain cannot be trusted.
+    fn keyring(&self) -> Option<Keyring<Authority>> {
+        let floor = self.floors.of(crate::FileName::Genesis);
+        let behind =
+            floor.is_some_and(|(order, _)| self.genesis().revision.sequence() < order.sequence);
+        self.trust.keyring().ok().filter(|_| !behind)
+    }
+
+    /// The certificate in force, if it counts now.
+    fn own(&self, now: Now) -> Option<&Verified<Certificate>> {
+        let time = self.clock.time(now);
+        let counts = |own: &&Verified<Certificate>| own.validity().check(time).is_ok();
+        self.certificate.current().filter(counts)
     }
 }
