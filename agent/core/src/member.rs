@@ -7,7 +7,6 @@ mod save;
 mod steer;
 mod time;
 mod view;
-mod trust;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -212,6 +211,11 @@ impl Member {
     /// Every name that counts, this node's own among them.
     pub fn names(&self) -> Arc<Names> {
         self.circle.names()
+    }
+
+    /// The keys that the genesis in force names, for whoever asks the authority; none once the root contradicts itself.
+    pub fn authority_keys(&self) -> Option<Keyring<Authority>> {
+        self.trust.keyring().ok()
     }
 
     /// The keys that sign for the authority; none where the chain cannot be trusted.

@@ -46,6 +46,11 @@ pub enum DaemonError {
     /// The chain of geneses.
     #[error("the genesis chain cannot be used: {0}; leave the network and join it again")]
     Chain(#[from] tidegate_proto::SuccessionError),
+    /// The root has signed two documents for one revision.
+    #[error(
+        "the root has signed two different geneses for one revision, so nothing can be trusted; ask the network's operators before anything else"
+    )]
+    Siblings,
     /// The authority refused a join that was under way.
     #[error("the authority refused this node: {0}")]
     Denied(String),
@@ -76,7 +81,7 @@ impl DaemonError {
             Self::Socket(_, exit) => *exit,
             Self::Restore(tidegate_core::RestoreError::Missing(_)) => Exit::NotJoined,
             Self::Restore(_) => Exit::Storage,
-            Self::Chain(_) => Exit::Untrusted,
+            Self::Chain(_) | Self::Siblings => Exit::Untrusted,
             Self::Denied(_) => Exit::Refused,
             Self::Host(tidegate_netconfig::HostError::NotPermitted) => Exit::Rights,
             Self::Host(_) | Self::Client(_) | Self::System(_) => Exit::Failed,

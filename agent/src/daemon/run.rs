@@ -26,8 +26,8 @@ use super::resolver::{Resolver, ResolverSettings};
 use super::session::Authority;
 use super::store::Disk;
 use super::turn::{End, Loop};
-use super::{choices, page, signals, systemd, traffic};
-use crate::client::{Client, Clock, Site, Timeouts};
+use super::{choices, page, session, signals, systemd, traffic};
+use crate::client::{Client, Clock, Timeouts};
 use crate::config::Config;
 use crate::local::{Reply, Socket};
 use crate::privileges;
@@ -176,7 +176,7 @@ impl Life {
         messages: &mut mpsc::Receiver<Message>,
     ) -> Result<(), DaemonError> {
         let member = Member::restore(self.setup(Arc::clone(&identity), files)?, now())?;
-        let site = Site::of(member.trust())?;
+        let site = session::site(&member).ok_or(DaemonError::Siblings)?;
         let client = Client::new(site, Arc::new(Clock::system()), Timeouts::default())?;
         let marks = Marks::default();
         let host = Host::open(self.directory.path(), marks.clone())?;

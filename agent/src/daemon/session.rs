@@ -6,13 +6,24 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidegate_core::{Answer, Ask, AskKind, Failure, Input};
+use tidegate_core::{Answer, Ask, AskKind, Failure, Input, Member};
 use tidegate_proto::api::{Enroll, Enrolled, Renew, StreamEvent};
 use tidegate_proto::{Certificate, NodeKeys, NodeName, Prefix, Signed};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::inbox::{Inbox, Message};
 use crate::client::{Client, ClientError, NodeClient, Session, SessionEvent, Site};
+
+/// The authority that the member's genesis names; none once the root contradicts itself.
+pub(super) fn site(member: &Member) -> Option<Site> {
+    let genesis = member.genesis();
+    Some(Site {
+        network: genesis.network,
+        urls: genesis.urls.to_vec(),
+        tls: genesis.tls.clone(),
+        keyring: member.authority_keys()?,
+    })
+}
 
 /// Questions that may wait.
 const ASKS: usize = 256;

@@ -11,14 +11,13 @@ use tidegate_core::{
     Answer, Ask, Event, Failure, Input, Member, Names, Now, Output, PlaneReport, State, Wish,
 };
 use tidegate_netconfig::Ending;
-use tidegate_proto::TrustChain;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::{Alarm, now};
 use super::inbox::Message;
 use super::parts::Parts;
 use super::session::{Challenged, Solved};
-use super::{choices, endpoints};
+use super::{choices, endpoints, session};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::local::{Refusal, Reply, Request};
@@ -196,10 +195,8 @@ impl Loop {
             return;
         }
         self.revision = revision;
-        let trust: &TrustChain = self.member.trust();
-        match crate::client::Site::of(trust) {
-            Ok(site) => self.parts.authority.move_to(site),
-            Err(error) => tracing::error!(%error, "the authority's keys cannot be used"),
+        if let Some(site) = session::site(&self.member) {
+            self.parts.authority.move_to(site);
         }
     }
 
