@@ -209,8 +209,58 @@ CREATE TABLE nonces (
 );
 CREATE INDEX nonces_by_end ON nonces (expires_at);
 
+-- API tokens, by their hashes.
+CREATE TABLE tokens (
+    id BLOB PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,         -- JSON
+    operations TEXT,            -- JSON; none: all of the role
+    made_by BLOB NOT NULL,      -- the operator without whom it does not count
+    maker TEXT NOT NULL,        -- that operator's name
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    revoked_at BIGINT
+);
+
+-- What happened, each record chained to the one before. Rows are added and never changed.
 CREATE TABLE audit (
     sequence BIGINT PRIMARY KEY,
     at BIGINT NOT NULL,
-    event TEXT NOT NULL         -- JSON
+    event TEXT NOT NULL,
+    record BLOB NOT NULL,       -- the bytes that are hashed
+    hash BLOB NOT NULL
+);
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are never changed');
+END;
+CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'audit records are never deleted');
+END;
+
+-- Signed heads of the audit log.
+CREATE TABLE checkpoints (
+    revision BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (revision, size)
+);
+CREATE INDEX checkpoints_by_size ON checkpoints (size);
+
+-- There is a row from the moment a backup is restored until the authority may issue again.
+CREATE TABLE recovery (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    backup_at BIGINT NOT NULL,
+    began_at BIGINT NOT NULL,
+    revision BIGINT NOT NULL,   -- the newest list that is merged so far
+    list BIGINT NOT NULL
+);
+
+-- Nodes that may know of decisions that the backup does not hold.
+CREATE TABLE recovery_nodes (
+    node BLOB PRIMARY KEY,
+    reported_at BIGINT
 );

@@ -35,21 +35,29 @@
 
 pub mod ceremony;
 mod clock;
+pub mod config;
+mod data_dir;
 mod file;
 mod fingerprint;
 mod genesis_file;
 mod inspection;
+pub mod installation;
 mod key_file;
+mod new_dir;
 mod new_file;
 pub mod service;
 pub mod signer;
 pub mod store;
+mod tls_key;
 
 pub use clock::{Clock, Hand};
+pub use data_dir::{DataDir, DataDirError, Work, WorkLock};
 pub use file::{FileError, shown};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use genesis_file::{ChainError, GenesisFileError, follow, read_genesis};
 pub use inspection::Inspection;
 pub use key_file::{KeyFileError, read_passphrase, read_public_key, read_signing_key};
+pub use new_dir::NewDir;
 pub use new_file::{Access, NewFile, publish};
 pub use service::{Authority, Blame, Coded};
+pub use tls_key::{TlsKey, TlsKeyError};

@@ -84,13 +84,13 @@ impl AtRestKey {
         stored: &[u8],
     ) -> Result<EpochSecret, SignerError> {
         let (nonce, sealed) = stored
-            .split_at_checked(NONCE)
+            .split_first_chunk::<NONCE>()
             .ok_or(SignerError::NotAtRest)?;
         let payload = Payload {
             msg: sealed,
             aad: &place.bytes(),
         };
-        let opened = self.cipher().decrypt(XNonce::from_slice(nonce), payload);
+        let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload);
         let opened = Zeroizing::new(opened.map_err(|_| SignerError::NotAtRest)?);
         let bytes = opened
             .as_slice()

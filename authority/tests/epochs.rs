@@ -113,7 +113,7 @@ async fn every_member_gets_one_grant_that_only_it_can_open() {
             .list
             .verify(&world.authority.keyring(), world.clock.now())
             .unwrap();
-        assert!(list.sequence >= grant.list, "the list travels with it");
+        assert!(list.place() >= grant.list, "the list travels with it");
         let key = grant
             .seal_context()
             .open(&grant.sealed, &node.sealing)
@@ -312,7 +312,7 @@ async fn who_is_silent_is_offline_and_comes_back_by_itself() {
     let heartbeat = || tidegate_proto::api::Heartbeat {
         program: "0.1.0".parse().unwrap(),
         nonce: nonce(1),
-        list: Sequence::default(),
+        list: ListPlace::default(),
         policy: Sequence::default(),
         roster: Sequence::default(),
         record: Some(node.record(1, "192.0.2.7:51820", world.clock.now())),

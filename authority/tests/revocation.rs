@@ -68,7 +68,7 @@ async fn a_revoked_node_is_on_the_list_at_once_and_gets_nothing_any_more() {
         .await
         .unwrap();
     let (_, now) = list(&world).await;
-    assert!(now.sequence > before && status.list == now.sequence);
+    assert!(now.sequence > before && status.list == now.place());
     assert!(standing(&now, &certificate));
     assert_eq!(world.authority.grants(node.id()).await, Ok(vec![]));
     let revoked = NodeStatus::Revoked;
@@ -300,17 +300,12 @@ async fn b1_the_bound_is_the_ledgers_and_only_falls() {
         .unwrap();
     let ledger = world.authority.ledger().await.unwrap();
     assert_eq!(ledger.len(), 6);
-    let order = Order {
-        revision: Revision::new(1).unwrap(),
-        sequence: status.list,
-        redraw: 0,
-    };
     let model = Revocation {
         node: out.id(),
-        list: order,
+        list: status.list,
+        since: world.clock.now(),
     };
-    let ceilings = EpochCeilings::default();
-    let progress = model.progress(&ledger, &BTreeMap::new(), &[], &ceilings);
+    let progress = model.progress(&ledger, &BTreeMap::new(), &[]);
     assert_eq!(
         status.bound,
         progress.bound(),
@@ -329,13 +324,17 @@ async fn b1_the_bound_is_the_ledgers_and_only_falls() {
         .authority
         .put_receipt(
             a.id(),
-            a.receipt(&signed, current.sequence, 1, now),
+            a.receipt(&signed, current.place(), 1, now),
             a.caller(),
         )
         .await
         .unwrap();
     world.authority.tick().await.unwrap();
-    let half = world.authority.revocation(status.list).await.unwrap();
+    let half = world
+        .authority
+        .revocation(status.list.sequence)
+        .await
+        .unwrap();
     assert!(
         half.confirmed.contains(&a.id())
             && half.outstanding.len() == 1
@@ -345,18 +344,26 @@ async fn b1_the_bound_is_the_ledgers_and_only_falls() {
         .authority
         .put_receipt(
             b.id(),
-            b.receipt(&signed, current.sequence, 1, now),
+            b.receipt(&signed, current.place(), 1, now),
             b.caller(),
         )
         .await
         .unwrap();
-    let done = world.authority.revocation(status.list).await.unwrap();
+    let done = world
+        .authority
+        .revocation(status.list.sequence)
+        .await
+        .unwrap();
     assert!(done.bound.is_none() && done.outstanding.is_empty() && done.confirmed.len() == 2);
     world.authority.tick().await.unwrap();
     world.hand.advance(Span::from_hours(24));
     world.authority.tick().await.unwrap();
     assert_eq!(
-        world.authority.revocation(status.list).await.unwrap(),
+        world
+            .authority
+            .revocation(status.list.sequence)
+            .await
+            .unwrap(),
         done,
         "also when the ledger has forgotten"
     );
@@ -375,7 +382,11 @@ async fn a_bound_passes_by_itself() {
     let bound = status.bound.unwrap();
     world.hand.advance(bound.since(START));
     world.authority.tick().await.unwrap();
-    let over = world.authority.revocation(status.list).await.unwrap();
+    let over = world
+        .authority
+        .revocation(status.list.sequence)
+        .await
+        .unwrap();
     assert_eq!((over.bound, over.confirmed.len()), (None, 0));
 }
 
@@ -403,24 +414,27 @@ async fn a_receipt_is_the_nodes_own_over_a_list_that_was_and_never_goes_back() {
     let (signed, first) = list(&world).await;
     let now = world.clock.now();
     let put = |by: NodeId, receipt| world.authority.put_receipt(by, receipt, operator());
-    let good = a.receipt(&signed, first.sequence, 5, now);
+    let good = a.receipt(&signed, first.place(), 5, now);
     assert!(
         matches!(put(b.id(), good.clone()).await, Err(NodeError::Document(_))),
         "another's"
     );
-    let other = Sequence::new(first.sequence.value() + 1).unwrap();
+    let other = ListPlace {
+        sequence: Sequence::new(first.sequence.value() + 1).unwrap(),
+        ..first.place()
+    };
     assert_eq!(
         put(a.id(), a.receipt(&signed, other, 5, now)).await,
-        Err(NodeError::NoSuchList(other))
+        Err(NodeError::NoSuchList(other.sequence))
     );
-    let future = a.receipt(&signed, first.sequence, 5, now + Span::from_minutes(3));
+    let future = a.receipt(&signed, first.place(), 5, now + Span::from_minutes(3));
     assert!(matches!(
         put(a.id(), future).await,
         Err(NodeError::Future(_))
     ));
     assert_eq!(put(a.id(), good.clone()).await, Ok(()));
     assert_eq!(put(a.id(), good).await, Ok(()), "sent again");
-    let old = a.receipt(&signed, first.sequence, 4, now);
+    let old = a.receipt(&signed, first.place(), 4, now);
     assert!(matches!(put(a.id(), old).await, Err(NodeError::Old { .. })));
     world
         .authority
@@ -428,19 +442,19 @@ async fn a_receipt_is_the_nodes_own_over_a_list_that_was_and_never_goes_back() {
         .await
         .unwrap();
     let (fresh, second) = list(&world).await;
-    let forged = b.receipt(&fresh, second.sequence, 1, now);
+    let forged = b.receipt(&fresh, second.place(), 1, now);
     assert_eq!(
         put(b.id(), forged).await,
         Err(NodeError::NotMember(NodeStatus::Revoked))
     );
-    let mixed = a.receipt(&signed, second.sequence, 6, now);
+    let mixed = a.receipt(&signed, second.place(), 6, now);
     assert_eq!(
         put(a.id(), mixed).await,
         Err(NodeError::NoSuchList(second.sequence)),
         "the digest of another list"
     );
     assert!(
-        put(a.id(), a.receipt(&fresh, second.sequence, 6, now))
+        put(a.id(), a.receipt(&fresh, second.place(), 6, now))
             .await
             .is_ok()
     );
@@ -494,10 +508,10 @@ async fn check_ledger(world: &World, out: NodeId, status: &RevocationStatus) {
         assert!(seen.insert((release.node, release.epoch, release.redraw)));
         if release.node == out {
             assert!(
-                release.list.sequence < status.list,
+                release.list < status.list,
                 "a grant left for a revoked node"
             );
-        } else if release.list.sequence < status.list && release.stopped_at() > now {
+        } else if release.list < status.list && release.stopped_at() > now {
             let told = told.get(&release.node);
             assert!(
                 told >= Some(&release.stopped_at()),

@@ -341,7 +341,7 @@ async fn a_succession_changes_the_signers_and_signs_list_and_policy_anew() {
         .unwrap()
         .verify(&keyring, now)
         .unwrap();
-    assert_eq!((list.revision().value(), policy.revision().value()), (2, 2));
+    assert_eq!((list.revision.value(), policy.revision.value()), (2, 2));
     assert_eq!(world.authority.genesis_chain().await.unwrap().len(), 2);
     assert_eq!(world.another().await.genesis(), signed);
     let stranger = SigningKey::from_seed(&[40; 32]);
@@ -351,6 +351,7 @@ async fn a_succession_changes_the_signers_and_signs_list_and_policy_anew() {
         authority: AuthoritySet {
             keys: set([stranger.public_key()]),
             threshold: 1,
+            since: Revision::new(3).unwrap(),
             previous_until: None,
         },
         ..next

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tidegate_proto::api::SecretText;
-use tidegate_proto::{EnvelopeError, Genesis, Origin, Signed, SuccessionError, TrustChain};
+use tidegate_proto::{EnvelopeError, Genesis, Origin, Signed, SuccessionError};
 use zeroize::Zeroizing;
 
 use super::file::{self, FileError, Secrecy};
@@ -51,19 +51,29 @@ pub enum ProfileError {
     /// Several, and none is the default.
     #[error("there are several profiles and none is the default; choose one with --profile")]
     Ambiguous,
-    /// A genesis in the file does not read.
-    #[error("the profile's genesis is damaged ({0}); log in again")]
-    Genesis(EnvelopeError),
-    /// The chain in the file does not hold.
-    #[error("the profile's genesis chain does not hold ({0}); log in again")]
-    Chain(SuccessionError),
+    /// A genesis chain in the file that does not hold.
+    #[error("the genesis chain of the profile '{name}' does not hold ({reason}); log in again")]
+    Chain {
+        /// The profile.
+        name: String,
+        /// What is wrong with it.
+        reason: SuccessionError,
+    },
+    /// A name that would not be a plain word in the file.
+    #[error("'{0}' is no name for a profile; use letters, digits and hyphens")]
+    Name(String),
 }
 
 /// As whom an operator speaks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Credential {
-    /// The file of the operator's key.
-    Key(PathBuf),
+    /// The file of the operator's key, and that of its passphrase if it needs one.
+    Key {
+        /// The key.
+        path: PathBuf,
+        /// Its passphrase.
+        passphrase: Option<PathBuf>,
+    },
     /// An API token.
     Token(SecretText),
 }
@@ -89,6 +99,8 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<SecretText>,
 }
 
@@ -96,16 +108,17 @@ impl TryFrom<Written> for Profile {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
+        let passphrase = written.passphrase_file;
         let credential = match (written.key, written.token) {
-            (Some(key), None) => Credential::Key(key),
-            (None, Some(token)) => Credential::Token(token),
+            (Some(path), None) => Credential::Key { path, passphrase },
+            (None, Some(token)) if passphrase.is_none() => Credential::Token(token),
             _ => return Err("a profile has either a key or a token".to_owned()),
         };
         let read = |text: &String| Signed::from_json(text.as_bytes());
         let genesis: Result<_, EnvelopeError> = written.genesis.iter().map(read).collect();
         Ok(Self {
             urls: written.urls,
-            genesis: genesis.map_err(|error| ProfileError::Genesis(error).to_string())?,
+            genesis: genesis.map_err(|error| format!("a genesis is damaged ({error})"))?,
             credential,
         })
     }
@@ -114,28 +127,17 @@ impl TryFrom<Written> for Profile {
 impl From<Profile> for Written {
     fn from(profile: Profile) -> Self {
         let text = |genesis: &Signed<Genesis>| String::from_utf8_lossy(&genesis.to_json()).into();
-        let (key, token) = match profile.credential {
-            Credential::Key(key) => (Some(key), None),
-            Credential::Token(token) => (None, Some(token)),
+        let (key, passphrase_file, token) = match profile.credential {
+            Credential::Key { path, passphrase } => (Some(path), passphrase, None),
+            Credential::Token(token) => (None, None, Some(token)),
         };
         Self {
             urls: profile.urls,
             genesis: profile.genesis.iter().map(text).collect(),
             key,
+            passphrase_file,
             token,
         }
-    }
-}
-
-impl Profile {
-    /// The chain of trust, from the document that was trusted at login.
-    pub fn chain(&self) -> Result<TrustChain, ProfileError> {
-        let (first, later) = self.genesis.split_first().ok_or(ProfileError::None)?;
-        let mut chain = TrustChain::trusting(first).map_err(ProfileError::Chain)?;
-        for genesis in later {
-            chain.succeed(genesis).map_err(ProfileError::Chain)?;
-        }
-        Ok(chain)
     }
 }
 
@@ -193,6 +195,14 @@ impl ProfileFile {
         self.held.profiles.keys().map(String::as_str)
     }
 
+    /// All profiles, in the order of their names.
+    pub fn profiles(&self) -> impl Iterator<Item = (&str, &Profile)> {
+        self.held
+            .profiles
+            .iter()
+            .map(|(name, profile)| (name.as_str(), profile))
+    }
+
     /// The profile by this name, or the default one, with its name.
     pub fn choose(&self, name: Option<&str>) -> Result<(&str, &Profile), ProfileError> {
         let profiles = &self.held.profiles;
@@ -224,6 +234,10 @@ impl ProfileFile {
         profile: Profile,
         standing: Standing,
     ) -> Result<(), ProfileError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+            return Err(ProfileError::Name(name.to_owned()));
+        }
         self.held.profiles.insert(name.to_owned(), profile);
         if standing == Standing::Default {
             self.held.default = Some(name.to_owned());

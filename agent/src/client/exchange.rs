@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For a whole answer.
     pub answer: Duration,
+    /// For a sign of life of a stream; the authority gives one each ten seconds.
+    pub silence: Duration,
 }
 
 impl Default for Timeouts {
@@ -37,6 +39,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(30),
+            silence: Duration::from_secs(30),
         }
     }
 }
@@ -104,6 +107,11 @@ impl Client {
     /// The authority as it is found now.
     pub fn site(&self) -> Site {
         self.target().site.clone()
+    }
+
+    /// How long it waits for what.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.timeouts
     }
 
     /// The authority's time, as well as it is known.

@@ -134,11 +134,16 @@ impl GenesisChain {
         Site::of(&self.trust)
     }
 
-    /// Fetches what follows from the authority, whatever its TLS key is now: the documents prove themselves.
-    pub async fn refresh(&mut self, timeouts: Timeouts) -> Result<Accepted, GenesisChainError> {
-        let urls = self.trust.genesis().urls.to_vec();
+    /// Fetches what follows from one of `urls` or the genesis' own, whatever its TLS key is now: the documents prove
+    /// themselves.
+    pub async fn refresh(
+        &mut self,
+        urls: &[Origin],
+        timeouts: Timeouts,
+    ) -> Result<Accepted, GenesisChainError> {
+        let known = self.trust.genesis().urls.to_vec();
         let mut last = Err(ClientError::NoUrl.into());
-        for origin in &urls {
+        for origin in urls.iter().chain(&known) {
             match fetch_from_anybody(origin, timeouts).await {
                 Ok(offered) => return Ok(self.catch_up(&offered)?),
                 Err(error) => last = Err(error.into()),

@@ -8,8 +8,8 @@ use tidegate_proto::api::{
 };
 use tidegate_proto::policy::Policy;
 use tidegate_proto::{
-    Certificate, Challenge, Envelope, NodeId, NodeKeys, Origin, PeerRecord, Receipt, Signed,
-    SigningKey,
+    Certificate, Challenge, Envelope, NodeId, NodeKeys, Origin, PeerRecord, Receipt, Sequence,
+    Signed, SigningKey,
 };
 
 use super::request::Ask;
@@ -103,9 +103,13 @@ impl NodeClient {
         self.fetch("/v1/grants", LARGEST_EVENT).await
     }
 
-    /// Its full roster.
-    pub async fn roster(&self) -> Result<RosterUpdate, ClientError> {
-        self.fetch("/v1/roster", LARGEST_EVENT).await
+    /// Its roster: what changed since a version of it, if the authority can still tell, and otherwise all.
+    pub async fn roster(&self, since: Option<Sequence>) -> Result<RosterUpdate, ClientError> {
+        let since = since
+            .map(|since| format!("?since={since}"))
+            .unwrap_or_default();
+        self.fetch(&format!("/v1/roster{since}"), LARGEST_EVENT)
+            .await
     }
 
     /// The policy in force.

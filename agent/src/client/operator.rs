@@ -7,12 +7,14 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_proto::api::{
-    Approval, Decision, Epochs, Invites, MadeInvite, MadeToken, NewInvite, NewToken, NodeStatus,
-    NodeView, Nodes, Operators, Override, PolicyInForce, PolicyProposal, PolicyReport, PolicyText,
-    RevocationReport, Revocations, Revoke, Tokens,
+    Approval, Decision, EpochView, Epochs, Invites, MadeInvite, MadeToken, NewInvite, NewToken,
+    NodeStatus, NodeView, Nodes, Operators, Override, PolicyInForce, PolicyProposal, PolicyReport,
+    PolicyText, RevocationReport, RevocationStatus, Revocations, Tokens,
 };
 use tidegate_proto::policy::Operator;
-use tidegate_proto::{InviteId, NameError, NodeId, NodeName, OperatorId, Sequence, TokenId};
+use tidegate_proto::{
+    Certificate, InviteId, NameError, NodeId, NodeName, OperatorId, Sequence, Signed, TokenId,
+};
 
 use super::request::Ask;
 use super::{Client, ClientError, EventStream, Identity};
@@ -98,22 +100,22 @@ impl OperatorClient {
         &self,
         node: &NodeRef,
         approval: &Approval,
-    ) -> Result<NodeView, ClientError> {
+    ) -> Result<Signed<Certificate>, ClientError> {
         self.decide(node, "approve", approval).await
     }
 
     /// Turns a waiting node away.
-    pub async fn deny(&self, node: &NodeRef, why: &Decision) -> Result<NodeView, ClientError> {
-        self.decide(node, "deny", why).await
+    pub async fn deny(&self, node: &NodeRef, why: &Decision) -> Result<(), ClientError> {
+        self.settle(node, "deny", why).await
     }
 
     /// Puts a node out for good.
     pub async fn revoke(
         &self,
         node: &NodeRef,
-        revoke: &Revoke,
-    ) -> Result<RevocationReport, ClientError> {
-        self.decide(node, "revoke", revoke).await
+        why: &Decision,
+    ) -> Result<RevocationStatus, ClientError> {
+        self.decide(node, "revoke", why).await
     }
 
     /// Puts a node out for now.
@@ -121,13 +123,13 @@ impl OperatorClient {
         &self,
         node: &NodeRef,
         why: &Decision,
-    ) -> Result<RevocationReport, ClientError> {
+    ) -> Result<RevocationStatus, ClientError> {
         self.decide(node, "suspend", why).await
     }
 
     /// Lets a node that is out come back.
-    pub async fn reinstate(&self, node: &NodeRef, why: &Decision) -> Result<NodeView, ClientError> {
-        self.decide(node, "reinstate", why).await
+    pub async fn reinstate(&self, node: &NodeRef, why: &Decision) -> Result<(), ClientError> {
+        self.settle(node, "reinstate", why).await
     }
 
     /// The latest revocations.
@@ -146,7 +148,7 @@ impl OperatorClient {
     }
 
     /// Starts a new epoch at once.
-    pub async fn rotate(&self) -> Result<Epochs, ClientError> {
+    pub async fn rotate(&self) -> Result<EpochView, ClientError> {
         let ask = Ask::bare(Method::POST, "/v1/epoch/rotate");
         self.client.call(&self.identity, ask, SMALL).await
     }
@@ -245,6 +247,16 @@ impl OperatorClient {
     ) -> Result<T, ClientError> {
         self.send(Method::POST, format!("/v1/nodes/{node}/{what}"), body)
             .await
+    }
+
+    async fn settle(
+        &self,
+        node: &NodeRef,
+        what: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
+        let ask = Ask::with(Method::POST, format!("/v1/nodes/{node}/{what}"), body)?;
+        self.client.tell(&self.identity, ask).await
     }
 
     async fn send<T: DeserializeOwned>(

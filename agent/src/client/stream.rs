@@ -19,8 +19,6 @@ use super::{Client, ClientError, Identity};
 
 /// The largest event: a roster of as many peers as a roster holds, with their certificates and records.
 pub(super) const LARGEST_EVENT: usize = 32 * 1024 * 1024;
-/// The authority gives a sign of life each ten seconds.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Whether a stream goes on where an earlier one ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +56,8 @@ pub struct EventStream {
     reader: EventReader,
     ready: VecDeque<ServerEvent>,
     last: Option<String>,
+    /// Without a sign of life for so long it is dead.
+    silence: Duration,
     /// It lives as long as the stream.
     _connection: Connection,
 }
@@ -86,6 +86,7 @@ impl EventStream {
             reader: EventReader::new(LARGEST_EVENT),
             ready: VecDeque::new(),
             last: last.filter(|_| resumed == Resumed::Yes),
+            silence: client.timeouts().silence,
             _connection: connection,
         })
     }
@@ -123,8 +124,8 @@ impl EventStream {
     }
 
     async fn fill(&mut self) -> Result<(), StreamEnd> {
-        let frame = timeout(SILENCE, self.body.frame()).await;
-        let frame = frame.map_err(|_| StreamEnd::Silent(SILENCE.as_secs()))?;
+        let frame = timeout(self.silence, self.body.frame()).await;
+        let frame = frame.map_err(|_| StreamEnd::Silent(self.silence.as_secs()))?;
         let frame = frame.ok_or(StreamEnd::Closed)?;
         let frame = frame.map_err(|error| StreamEnd::Broken(error.to_string()))?;
         if let Some(piece) = frame.data_ref() {

@@ -30,8 +30,13 @@ pub(crate) const INVITE: &str = "tidegate invite v1";
 /// Hash of an invite's token, as the authority keeps it.
 pub(crate) const INVITE_TOKEN: &str = "tidegate invite token v1";
 
+/// Hash of an audit record, which chains it to the next.
+pub(crate) const AUDIT_RECORD: &str = "tidegate audit record v1";
+/// Hash of a network's id, to which its first audit record is chained.
+pub(crate) const AUDIT_LOG: &str = "tidegate audit log v1";
+
 /// Every domain string, for the golden vectors and the check that no two are alike.
-pub const DOMAINS: [&str; 14] = [
+pub const DOMAINS: [&str; 16] = [
     PAE,
     PAYLOAD_TYPE_PREFIX,
     NODE_ID,
@@ -46,4 +51,6 @@ pub const DOMAINS: [&str; 14] = [
     REQUEST,
     INVITE,
     INVITE_TOKEN,
+    AUDIT_RECORD,
+    AUDIT_LOG,
 ];

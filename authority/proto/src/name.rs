@@ -114,6 +114,18 @@ impl Reason {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What of `text` a reason can hold: its visible characters, as many as there is room for.
+    pub fn shortened(text: &str) -> Self {
+        let mut short = String::new();
+        for c in text.chars().filter(|&c| !is_unprintable(c)) {
+            if short.len() + c.len_utf8() > Self::LONGEST {
+                break;
+            }
+            short.push(c);
+        }
+        Self(short.into())
+    }
 }
 
 impl fmt::Display for Reason {
@@ -179,6 +191,8 @@ mod tests {
             &"x".repeat(201),
         ] {
             assert!(bad.parse::<Reason>().is_err(), "{bad:?}");
+            let short = Reason::shortened(bad);
+            assert_eq!(short.as_str().parse(), Ok(short), "{bad:?}");
         }
     }
 }

@@ -78,6 +78,11 @@ impl Passphrase {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         (!line.is_empty()).then(|| Self(Zeroizing::new(line.to_vec())))
     }
+
+    /// The bytes, to derive a key from.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A signing key as PKCS#8.

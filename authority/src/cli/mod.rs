@@ -1,13 +1,16 @@
 //! The command line: arguments in, a short text for a person out.
 
 mod genesis;
+mod init;
 mod keys;
 mod settings;
+mod tls;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tidegate_proto::UnixTime;
 
-/// Keys and genesis documents of Tidegate networks.
+/// The authority of a Tidegate network: its keys, its genesis, and the service that admits, signs and revokes.
 ///
 /// The root key signs the genesis of a network and its successions, and nothing else: make it on a machine
 /// without a network and keep it there. The authority key signs everything else, online.
@@ -32,6 +35,14 @@ enum Command {
     /// The genesis: a network's constitution, signed by its root
     #[command(subcommand)]
     Genesis(genesis::Command),
+    /// TLS keys, by which nodes recognise the authority
+    #[command(subcommand)]
+    Tls(tls::Tls),
+    /// Make an authority: its data directory with keys, genesis, database, settings and first operator
+    ///
+    /// With --name everything is made on this machine, the root key too. With --genesis it is installed after a
+    /// ceremony elsewhere.
+    Init(Box<init::Init>),
 }
 
 impl Program {
@@ -41,6 +52,17 @@ impl Program {
             Command::Root(root) => root.run(),
             Command::Key(key) => key.run(),
             Command::Genesis(command) => command.run(now),
+            Command::Tls(tls) => tls.run(),
+            Command::Init(init) => init.run(now),
         }
     }
+}
+
+/// What runs a command that works with the database.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the system lets no threads be started")
 }

@@ -1,23 +1,46 @@
 //! Who asks, and whether it may.
+//!
+//! Access is judged twice: as a request comes in ([`super::authentication`]), and again within the transaction of the
+//! effect, where nobody can be faster. An operator may what the policy in force says at that moment. A token may what
+//! it was made for, and never more than the operator who made it may then: without that operator it is worth nothing.
 
+use std::fmt;
+
+use tidegate_proto::api::{Door, Operation};
 use tidegate_proto::policy::OperatorRole;
-use tidegate_proto::{KeyId, NodeId, Nonce, OperatorName, Origin, RequestSignature, UnixTime};
+use tidegate_proto::{
+    BoundedSet, KeyId, NodeId, Nonce, OperatorId, OperatorName, Origin, RequestSignature, TokenId,
+    UnixTime,
+};
 
-use crate::store::{StoreError, Tx};
+use super::{Alarm, Authority, tokens};
+use crate::store::{Connection, StoreError, Tx, nonce, token};
 
 /// The one behind a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Actor {
-    /// The authority itself, by its clock.
+    /// The authority itself: by its clock, or by whoever runs its program on its machine.
     System,
     /// Somebody who is not known yet.
     Stranger,
     /// A node.
     Node(NodeId),
     /// An operator, by a signed request.
-    Operator(OperatorName),
-    /// The holder of an API token, by the token's name.
-    Token(OperatorName),
+    Operator(OperatorId, OperatorName),
+    /// The holder of an API token.
+    Token(TokenId, OperatorName),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::Stranger => f.write_str("stranger"),
+            Self::Node(node) => node.fmt(f),
+            Self::Operator(_, name) => write!(f, "operator:{name}"),
+            Self::Token(id, name) => write!(f, "token:{name}:{id}"),
+        }
+    }
 }
 
 /// The nonce of a signed request. It is spent with the request's effect, so that the request works once.
@@ -53,7 +76,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The authority itself.
+    /// The authority itself. It may everything, so this is never made out of a request.
     pub fn system() -> Self {
         Self {
             actor: Actor::System,
@@ -72,40 +95,6 @@ impl Caller {
     }
 }
 
-/// What an operator may ask for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum Operation {
-    /// See nodes, revocations, epochs, the policy, operators, audit and events.
-    View,
-    /// Admit or deny a newcomer.
-    Admit,
-    /// Revoke, suspend or reinstate.
-    PutOut,
-    /// Make, list and revoke invites.
-    Invite,
-    /// Start a new epoch at once.
-    Rotate,
-    /// Change the policy.
-    ChangePolicy,
-    /// Make, list and revoke API tokens.
-    Tokens,
-    /// Change who the operators are.
-    Operators,
-}
-
-impl Operation {
-    /// The least role that may ask for it.
-    pub fn needs(self) -> OperatorRole {
-        match self {
-            Self::View => OperatorRole::Viewer,
-            Self::Admit | Self::PutOut => OperatorRole::Operator,
-            Self::Invite | Self::Rotate | Self::ChangePolicy | Self::Tokens => OperatorRole::Admin,
-            Self::Operators => OperatorRole::Sovereign,
-        }
-    }
-}
-
 /// Why a caller may not.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,6 +108,18 @@ pub enum AccessError {
         /// The least role that may.
         needs: OperatorRole,
     },
+    /// The token was not made for this.
+    #[error("this token was not made for {0}; make one that is, or sign the request")]
+    NotInScope(Operation),
+    /// A token does not do here.
+    #[error("{0} needs a request signed with an operator's key; a token does not do")]
+    SignedOnly(Operation),
+    /// No operator, or not any more.
+    #[error("the policy in force does not name this operator; ask a sovereign")]
+    NotOperator,
+    /// The token has expired or was taken back.
+    #[error("this token has expired or was revoked; ask for a new one")]
+    TokenEnded,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -127,37 +128,180 @@ pub enum AccessError {
 /// How long a nonce is remembered: longer than a signature can still be in time.
 const REMEMBERED: u64 = 3 * RequestSignature::MOST_SKEW.as_millis();
 
-/// Spends the caller's nonce within the effect's transaction, and checks that an operator still may.
-pub(crate) async fn admit(
-    tx: &mut Tx,
-    caller: &Caller,
-    operation: Option<Operation>,
-) -> Result<(), AccessError> {
-    if let (Some(operation), Actor::Node(_) | Actor::Stranger) = (operation, &caller.actor) {
-        return Err(AccessError::Forbidden {
-            needs: operation.needs(),
-        });
+/// What somebody may right now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rights {
+    role: OperatorRole,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Scope {
+    /// All of the role: the holder of an operator's key.
+    Role,
+    /// By token, all of the role or some operations of it.
+    Token(Option<BoundedSet<Operation, 64>>),
+}
+
+impl Rights {
+    /// The role.
+    pub fn role(&self) -> OperatorRole {
+        self.role
     }
+
+    /// Whether they reach as far as `operation`.
+    pub fn check(&self, operation: Operation) -> Result<(), AccessError> {
+        let needs = operation.needs();
+        match &self.scope {
+            Scope::Token(_) if operation.door() == Door::Signed => {
+                Err(AccessError::SignedOnly(operation))
+            }
+            _ if self.role < needs => Err(AccessError::Forbidden { needs }),
+            Scope::Token(Some(operations)) if !operations.contains(&operation) => {
+                Err(AccessError::NotInScope(operation))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Authority {
+    /// Whether `caller` may do what has no effect of its own, now.
+    pub async fn authorize(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Result<(), AccessError> {
+        let mut connection = self.0.store.read().await?;
+        let now = self.clock().now();
+        let checked = match self.rights(&mut connection, caller, operation, now).await {
+            Ok(rights) => rights.check(operation),
+            Err(error) => Err(error),
+        };
+        self.alarm_of(caller, &checked);
+        if let (Ok(()), Actor::Token(id, _)) = (&checked, &caller.actor) {
+            self.token_used(*id, now);
+        }
+        checked
+    }
+
+    /// Checks within the effect's transaction that `caller` still may, and spends its nonce there.
+    pub(super) async fn admit(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Result<(), AccessError> {
+        let admitted = self.admit_within(tx, caller, operation).await;
+        self.alarm_of(caller, &admitted);
+        admitted
+    }
+
+    async fn admit_within(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Result<(), AccessError> {
+        let now = tx.now();
+        let rights = self.rights(tx.connection(), caller, operation, now);
+        rights.await?.check(operation)?;
+        if let Actor::Token(id, _) = &caller.actor {
+            token::used(tx.connection(), *id, now).await?;
+        }
+        spend(tx, caller).await
+    }
+
+    /// Spends the nonce of a node's request within its effect's transaction.
+    pub(super) async fn spend(&self, tx: &mut Tx, caller: &Caller) -> Result<(), AccessError> {
+        let spent = spend(tx, caller).await;
+        self.alarm_of(caller, &spent);
+        spent
+    }
+
+    /// What `caller` may now.
+    pub(super) async fn rights(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        operation: Operation,
+        now: UnixTime,
+    ) -> Result<Rights, AccessError> {
+        match &caller.actor {
+            Actor::System => Ok(Rights {
+                role: OperatorRole::Sovereign,
+                scope: Scope::Role,
+            }),
+            Actor::Stranger | Actor::Node(_) => Err(AccessError::Forbidden {
+                needs: operation.needs(),
+            }),
+            Actor::Operator(id, name) => {
+                if caller.nonce.is_none() {
+                    return Err(AccessError::SignedOnly(operation));
+                }
+                let (role, named) = self.operator_role(connection, *id).await?;
+                let same = named == *name;
+                same.then_some(Rights {
+                    role,
+                    scope: Scope::Role,
+                })
+                .ok_or(AccessError::NotOperator)
+            }
+            Actor::Token(id, _) => self.token_rights(connection, *id, now).await,
+        }
+    }
+
+    async fn token_rights(
+        &self,
+        connection: &mut Connection,
+        id: TokenId,
+        now: UnixTime,
+    ) -> Result<Rights, AccessError> {
+        let token = token::load(&mut *connection, id)
+            .await?
+            .filter(|token| tokens::counts(&token.view, now))
+            .ok_or(AccessError::TokenEnded)?;
+        let (role, _) = self.operator_role(connection, token.maker).await?;
+        Ok(Rights {
+            role: role.min(token.view.role),
+            scope: Scope::Token(token.view.operations),
+        })
+    }
+
+    async fn operator_role(
+        &self,
+        connection: &mut Connection,
+        id: OperatorId,
+    ) -> Result<(OperatorRole, OperatorName), AccessError> {
+        let in_force = self.policy_in_force(connection).await?;
+        in_force
+            .as_ref()
+            .and_then(|in_force| in_force.policy.operator(id))
+            .map(|operator| (operator.role, operator.name.clone()))
+            .ok_or(AccessError::NotOperator)
+    }
+
+    /// Counts a refusal that somebody should hear of.
+    fn alarm_of(&self, caller: &Caller, outcome: &Result<(), AccessError>) {
+        let alarm = match outcome {
+            Ok(()) | Err(AccessError::Store(_)) => return,
+            Err(AccessError::Replayed) => Alarm::Replayed,
+            Err(AccessError::TokenEnded) => Alarm::TokenRefused,
+            Err(_) => Alarm::AccessRefused,
+        };
+        self.alarm(alarm, caller.actor.clone(), None);
+    }
+}
+
+async fn spend(tx: &mut Tx, caller: &Caller) -> Result<(), AccessError> {
     let Some(spent) = caller.nonce else {
         return Ok(());
     };
-    let expires = spent
-        .time
-        .as_millis()
-        .max(tx.now().as_millis())
-        .saturating_add(REMEMBERED);
-    let inserted = sqlx::query(
-        "INSERT INTO nonces (key_id, nonce, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-    )
-    .bind(&spent.key.as_bytes()[..])
-    .bind(&spent.nonce.as_bytes()[..])
-    .bind(i64::try_from(expires).unwrap_or(i64::MAX))
-    .execute(tx.connection())
-    .await
-    .map_err(StoreError::from)?;
-    if inserted.rows_affected() == 0 {
-        Err(AccessError::Replayed)
-    } else {
+    let latest = spent.time.as_millis().max(tx.now().as_millis());
+    let expires = UnixTime::from_millis(latest.saturating_add(REMEMBERED));
+    if nonce::spend(tx.connection(), spent.key, &spent.nonce, expires).await? {
         Ok(())
+    } else {
+        Err(AccessError::Replayed)
     }
 }

@@ -1,57 +1,333 @@
-//! What happened, who decided, and when: appended in the transaction of the event itself.
+//! What happened, who decided, and when: appended in the transaction of the event itself, each record chained to the
+//! one before, and every so often the authority signs the head.
 
-use serde::Serialize;
+use std::fmt::Display;
 
-use super::access::Actor;
-use crate::store::{StoreError, Tx};
+use tidegate_proto::audit::{Chained, Fact, Facts, Record};
+use tidegate_proto::{Checkpoint, Reason, Sequence, Signed, Span, UnixTime};
 
-/// Something that is recorded for ever.
-#[derive(Clone, Debug, Serialize)]
-pub struct Event {
-    /// What happened: `node.admitted`, `epoch.opened`, …
-    pub kind: &'static str,
-    /// Who did it.
-    pub actor: String,
-    /// What it happened to.
-    pub subject: String,
-    /// What else is worth knowing: never a secret.
-    pub detail: serde_json::Value,
+use super::{Actor, Authority, ReadError};
+use crate::store::{StoreError, Tx, audit};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// Something that is recorded for ever.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[non_exhaustive]
+        pub enum Event {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Event {
+            /// Every event.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name, which keeps its meaning.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Event {
-    /// `kind` happened to `subject`.
-    pub fn new(kind: &'static str, actor: &Actor, subject: impl std::fmt::Display) -> Self {
-        let actor = match actor {
-            Actor::System => "system".to_owned(),
-            Actor::Stranger => "stranger".to_owned(),
-            Actor::Node(node) => node.to_string(),
-            Actor::Operator(name) => format!("operator:{name}"),
-            Actor::Token(name) => format!("token:{name}"),
-        };
+events! {
+    /// A newcomer waits for a decision.
+    NodePending = "node.pending";
+    /// A node is in.
+    NodeAdmitted = "node.admitted";
+    /// A newcomer was turned away.
+    NodeDenied = "node.denied";
+    /// A node is out for good.
+    NodeRevoked = "node.revoked";
+    /// A node is out for now.
+    NodeSuspended = "node.suspended";
+    /// A node may come back.
+    NodeReinstated = "node.reinstated";
+    /// A node has new keys.
+    NodeKeyChanged = "node.key-changed";
+    /// A node has fallen silent.
+    NodeOffline = "node.offline";
+    /// A node is heard of again.
+    NodeOnline = "node.online";
+    /// Newcomers that waited for too long were forgotten.
+    PendingExpired = "pending.expired";
+    /// A certificate was signed.
+    CertificateIssued = "certificate.issued";
+    /// A certificate was signed in place of one before.
+    CertificateRenewed = "certificate.renewed";
+    /// Grants of an epoch left the authority.
+    GrantsReleased = "grants.released";
+    /// An epoch was opened.
+    EpochOpened = "epoch.opened";
+    /// The secret of an epoch that has not begun was drawn again.
+    EpochRedrawn = "epoch.redrawn";
+    /// An operator started a new epoch.
+    EpochRotated = "epoch.rotated";
+    /// A policy is in force.
+    PolicyChanged = "policy.changed";
+    /// An operator was named.
+    OperatorAdded = "operator.added";
+    /// An operator has another role.
+    OperatorChanged = "operator.changed";
+    /// An operator is not one any more.
+    OperatorRemoved = "operator.removed";
+    /// An API token was made.
+    TokenMade = "token.made";
+    /// An API token was taken back.
+    TokenRevoked = "token.revoked";
+    /// Somebody came with a token that has ended.
+    TokenRefused = "token.refused";
+    /// An invite was made.
+    InviteMade = "invite.made";
+    /// An invite was taken back.
+    InviteRevoked = "invite.revoked";
+    /// A node has confirmed a revocation list.
+    ReceiptAccepted = "receipt.accepted";
+    /// Nodes that are there have not confirmed a revocation in time.
+    ReceiptOverdue = "receipt.overdue";
+    /// Nobody honest talks to a revoked node any more.
+    RevocationComplete = "revocation.complete";
+    /// The release ledger may lack releases.
+    LedgerGap = "ledger.gap";
+    /// A genesis succession is in force.
+    GenesisSucceeded = "genesis.succeeded";
+    /// The authority signs with other keys.
+    KeysRotated = "keys.rotated";
+    /// Somebody is not who it says.
+    AuthFailed = "auth.failed";
+    /// A request came a second time.
+    RequestReplayed = "request.replayed";
+    /// Somebody known may not what it asked for.
+    AccessRefused = "access.refused";
+    /// Somebody asked too often.
+    RateLimited = "rate.limited";
+    /// The authority has started.
+    Started = "authority.started";
+    /// The authority stops.
+    Stopped = "authority.stopped";
+    /// A backup was made.
+    BackupMade = "backup.made";
+    /// A backup was put back.
+    Restored = "authority.restored";
+    /// The recovery after that is over.
+    RecoveryEnded = "recovery.ended";
+    /// A sovereign ended it early.
+    RecoveryOverridden = "recovery.overridden";
+}
+
+impl Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// An event with what is known of it, before it has its place in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    event: Event,
+    actor: Reason,
+    object: Reason,
+    detail: Vec<(&'static str, Fact)>,
+}
+
+impl Entry {
+    /// `event`, done by `actor` to `object`.
+    pub fn new(event: Event, actor: &Actor, object: impl Display) -> Self {
         Self {
-            kind,
-            actor,
-            subject: subject.to_string(),
-            detail: serde_json::Value::Null,
+            event,
+            actor: Reason::shortened(&actor.to_string()),
+            object: Reason::shortened(&object.to_string()),
+            detail: Vec::new(),
         }
     }
 
-    /// The same event, with more to know.
-    pub fn with(mut self, detail: serde_json::Value) -> Self {
-        self.detail = detail;
+    /// The same, with a text to know; never a secret.
+    pub fn with(mut self, name: &'static str, text: impl Display) -> Self {
+        let text = Reason::shortened(&text.to_string());
+        self.detail.push((name, Fact::Text(text)));
         self
+    }
+
+    /// The same, with a number.
+    pub fn count(mut self, name: &'static str, number: impl TryInto<u64>) -> Self {
+        let number = number.try_into().unwrap_or(u64::MAX);
+        self.detail.push((name, Fact::number(number)));
+        self
+    }
+
+    /// The same, with a time.
+    pub fn time(self, name: &'static str, time: UnixTime) -> Self {
+        self.count(name, time.as_millis())
+    }
+
+    /// The same, with a span of time.
+    pub fn span(self, name: &'static str, span: Span) -> Self {
+        self.count(name, span.as_millis())
+    }
+
+    #[cfg(test)]
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.detail.iter().find_map(|(known, fact)| match fact {
+            Fact::Number(number) if *known == name => Some(*number),
+            _ => None,
+        })
+    }
+
+    fn facts(&self) -> Result<Facts, StoreError> {
+        let fact = |(name, fact): &(&'static str, Fact)| {
+            let name = name.parse().map_err(failed)?;
+            Ok((name, fact.clone()))
+        };
+        self.detail.iter().map(fact).collect()
     }
 }
 
-/// Appends `event` in the transaction of what it records.
-pub async fn append(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-    let text =
-        serde_json::to_string(event).map_err(|error| StoreError::Failed(error.to_string()))?;
-    let now = i64::try_from(tx.now().as_millis()).unwrap_or(i64::MAX);
-    sqlx::query("INSERT INTO audit (sequence, at, event) VALUES ((SELECT COALESCE(MAX(sequence), 0) + 1 FROM audit), $1, $2)")
-        .bind(now)
-        .bind(text)
-        .execute(tx.connection())
-        .await?;
-    Ok(())
+fn failed(error: impl Display) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+impl Authority {
+    /// Appends `entry` in the transaction of what it records.
+    pub(crate) async fn record(&self, tx: &mut Tx, entry: Entry) -> Result<(), StoreError> {
+        let now = tx.now();
+        let last = audit::head(tx.connection()).await?;
+        let first = (Sequence::default(), Record::before_first(self.network()));
+        let (last, previous) = last.unwrap_or(first);
+        let record = Record {
+            sequence: Record::sequence_after(last, entry.event.name(), now)
+                .ok_or_else(|| failed("the audit log is full"))?,
+            at: now,
+            event: entry.event.name().parse().map_err(failed)?,
+            detail: entry.facts()?,
+            actor: entry.actor,
+            object: entry.object,
+            previous,
+        };
+        let bytes = record
+            .to_bytes()
+            .ok_or_else(|| failed("an audit record is too long"))?;
+        let kept = audit::Kept {
+            sequence: record.sequence,
+            hash: Record::hash(&bytes),
+            bytes,
+        };
+        audit::append(tx.connection(), &kept, now, entry.event.name()).await?;
+        if kept.sequence.value() % u64::from(self.0.limits.checkpoint_every.max(1)) == 0 {
+            self.sign_head(tx, kept.sequence, kept.hash).await?;
+        }
+        let heads = self.0.audit_head.clone();
+        tx.after_commit(move || {
+            heads.send_replace(kept.sequence);
+        });
+        Ok(())
+    }
+
+    /// Records an event that has no other effect here: start and stop, backups, rotated keys.
+    pub async fn log(&self, entry: Entry) -> Result<(), StoreError> {
+        let this = self.clone();
+        let log = async move |tx: &mut Tx| this.record(tx, entry).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { log(tx).await }))
+            .await
+    }
+
+    async fn sign_head(
+        &self,
+        tx: &mut Tx,
+        size: Sequence,
+        head: tidegate_proto::Digest,
+    ) -> Result<Signed<Checkpoint>, StoreError> {
+        let trust = self.trust();
+        let checkpoint = Checkpoint {
+            network: self.network(),
+            revision: trust.revision(),
+            size,
+            head,
+        };
+        let signed = trust.signer.sign(&checkpoint).map_err(failed)?;
+        audit::keep_checkpoint(tx.connection(), &checkpoint, &signed).await?;
+        Ok(signed)
+    }
+
+    /// A checkpoint over everything that was recorded so far.
+    pub async fn checkpoint(&self) -> Result<(Checkpoint, Signed<Checkpoint>), ReadError> {
+        let this = self.clone();
+        let sign = async move |tx: &mut Tx| this.checkpoint_within(tx).await;
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { sign(tx).await }))
+            .await
+    }
+
+    async fn checkpoint_within(
+        &self,
+        tx: &mut Tx,
+    ) -> Result<(Checkpoint, Signed<Checkpoint>), ReadError> {
+        let (size, head) = audit::head(tx.connection())
+            .await?
+            .ok_or(ReadError::NotYet("audit record"))?;
+        let checkpoint = Checkpoint {
+            network: self.network(),
+            revision: self.trust().revision(),
+            size,
+            head,
+        };
+        let newest = audit::newest_checkpoint(tx.connection()).await?;
+        let signed = match newest {
+            Some(newest) if (newest.revision, newest.size) == (checkpoint.revision, size) => {
+                newest.signed
+            }
+            _ => self.sign_head(tx, size, head).await?,
+        };
+        Ok((checkpoint, signed))
+    }
+
+    /// Records the alarms that are still counted and signs the head, before the authority stops.
+    pub(super) async fn finish_audit(&self) {
+        let this = self.clone();
+        let finish = async move |tx: &mut Tx| -> Result<(), ReadError> {
+            this.record_alarms(tx, true).await?;
+            match this.checkpoint_within(tx).await {
+                Ok(_) | Err(ReadError::NotYet(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        let finished: Result<(), ReadError> = self
+            .0
+            .store
+            .write(move |tx| Box::pin(async move { finish(tx).await }))
+            .await;
+        if let Err(error) = finished {
+            tracing::warn!(%error, "the audit log was not sealed; its last records are not covered by a checkpoint");
+        }
+    }
+}
+
+/// A record as operators see it.
+pub(super) fn shown(kept: &audit::Kept) -> Result<Chained, StoreError> {
+    let record = Record::from_bytes(&kept.bytes)
+        .map_err(|error| StoreError::Corrupt(format!("audit record {}: {error}", kept.sequence)))?;
+    Ok(Chained {
+        record,
+        hash: kept.hash,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use tidegate_proto::Label;
+
+    #[test]
+    fn every_event_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = Event::ALL.iter().map(|event| event.name()).collect();
+        assert_eq!(names.len(), Event::ALL.len());
+        assert!(names.len() >= 20);
+        assert!(names.iter().all(|name| name.parse::<Label>().is_ok()));
+        assert_eq!(Event::Restored.name(), Record::RESTORED);
+    }
 }

@@ -1,15 +1,17 @@
 //! The application object.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tidegate_proto::{
-    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, SignError, Signed,
-    SigningKey, Span, SuccessionError, TrustChain,
+    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, Sequence, SignError, Signed,
+    SigningKey, Span, SuccessionError, TokenId, TrustChain, UnixTime,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::alarms::Alarms;
 use super::directory::Directory;
 use super::feed::{Feed, Notice, Subscription};
 use super::heartbeats::Pulse;
@@ -30,6 +32,10 @@ pub struct Limits {
     pub invites: u32,
     /// A node silent for longer is offline, unless the policy says otherwise.
     pub offline_after: Span,
+    /// Every so many audit records the authority signs the head of the log.
+    pub checkpoint_every: u32,
+    /// A node that is there and has not confirmed a revocation after so long is recorded as overdue.
+    pub receipt_due: Span,
 }
 
 impl Default for Limits {
@@ -39,6 +45,8 @@ impl Default for Limits {
             pending_for: Span::from_hours(7 * 24),
             invites: 1000,
             offline_after: Span::from_secs(90),
+            checkpoint_every: 256,
+            receipt_due: Span::from_secs(60),
         }
     }
 }
@@ -108,6 +116,11 @@ pub(crate) struct Inner {
     pub(crate) list: RwLock<Option<Arc<Current>>>,
     pub(crate) directory: RwLock<Arc<Directory>>,
     pub(crate) pulse: Mutex<Pulse>,
+    pub(crate) alarms: Mutex<Alarms>,
+    /// Tokens used since that was last written.
+    pub(crate) used: Mutex<BTreeMap<TokenId, UnixTime>>,
+    /// The sequence of the last audit record.
+    pub(crate) audit_head: watch::Sender<Sequence>,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -151,12 +164,15 @@ impl Authority {
             list: RwLock::default(),
             directory: RwLock::default(),
             pulse: Mutex::default(),
+            alarms: Mutex::default(),
+            used: Mutex::default(),
+            audit_head: watch::Sender::new(Sequence::default()),
         }));
         authority.first_list().await?;
         Ok(authority)
     }
 
-    /// From the first moment on there is a list, if an empty one.
+    /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
         let this = self.clone();
         let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
@@ -198,6 +214,7 @@ impl Authority {
 
     /// Waits until what was accepted is on disk, and takes on nothing more.
     pub async fn close(&self) {
+        self.finish_audit().await;
         self.0.store.close().await;
     }
 

@@ -6,8 +6,8 @@ use tidegate_proto::api::RevocationStatus;
 use tidegate_proto::bound::{LedgerGap, Progress, PublishedBound};
 use tidegate_proto::{ListPlace, NodeId, Revision, Sequence, Span, UnixTime};
 
-use super::audit::{self, Event};
-use super::{Authority, Caller, Notice, ReadError, RevocationView};
+use super::audit::{Entry, Event};
+use super::{Actor, Authority, Caller, Notice, ReadError, RevocationView};
 use crate::store::{Connection, StoreError, Tx, receipt, revocation};
 
 /// The most revocations that are listed.
@@ -61,9 +61,11 @@ impl Authority {
     /// the longest lease from there.
     pub async fn note_ledger_gap(&self, until: UnixTime, caller: Caller) -> Result<(), StoreError> {
         let gap = LedgerGap::new(until, &self.trust().chain.genesis().ceilings);
+        let this = self.clone();
         let note = async move |tx: &mut Tx| -> Result<(), StoreError> {
             revocation::note_gap(tx.connection(), &gap).await?;
-            audit::append(tx, &Event::new("ledger.gap", &caller.actor, until)).await
+            let entry = Entry::new(Event::LedgerGap, &caller.actor, "release ledger");
+            this.record(tx, entry.time("until", until)).await
         };
         self.0
             .store
@@ -115,13 +117,10 @@ impl Authority {
             revocation::settle(tx.connection(), kept.view.list, json).await?;
             let took = self.cut_off_after(tx, &kept, &progress).await?;
             self.announce(tx, Notice::CutOff(kept.view.list, took));
-            let detail = serde_json::json!({ "confirmed": progress.confirmed.len(), "took_ms": took.as_millis() });
-            audit::append(
-                tx,
-                &Event::new("revocation.complete", &super::Actor::System, kept.view.list)
-                    .with(detail),
-            )
-            .await?;
+            let entry = Entry::new(Event::RevocationComplete, &Actor::System, kept.view.list)
+                .count("confirmed", progress.confirmed.len())
+                .span("took", took);
+            self.record(tx, entry).await?;
         }
         Ok(())
     }

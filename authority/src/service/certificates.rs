@@ -9,8 +9,8 @@ use tidegate_proto::{
     SignError, Signed, Span,
 };
 
-use super::audit::{self, Event};
-use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, access, challenges};
+use super::audit::{Entry, Event};
+use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, challenges};
 use crate::store::node::Node;
 use crate::store::{
     StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node,
@@ -65,13 +65,17 @@ impl Authority {
         };
         let signed = self.trust().signer.sign(&certificate)?;
         certificate::keep(tx.connection(), &certificate, &signed).await?;
+        let event = match node.serial {
+            None => Event::CertificateIssued,
+            Some(_) => Event::CertificateRenewed,
+        };
         node.serial = Some(certificate.serial);
         node.not_after = Some(certificate.not_after);
         self.touch(tx, node).await?;
-        let event = Event::new("certificate.issued", &caller.actor, node.node);
-        let detail =
-            serde_json::json!({ "serial": certificate.serial, "not_after": certificate.not_after });
-        audit::append(tx, &event.with(detail)).await?;
+        let entry = Entry::new(event, &caller.actor, node.node)
+            .count("serial", certificate.serial)
+            .time("not_after", certificate.not_after);
+        self.record(tx, entry).await?;
         Ok(signed)
     }
 
@@ -112,7 +116,7 @@ impl Authority {
         request: Renew,
         caller: Caller,
     ) -> Result<Signed<Certificate>, NodeError> {
-        access::admit(tx, &caller, None).await?;
+        self.spend(tx, &caller).await?;
         challenges::spend(tx, &request.keys, &request.challenge)
             .await
             .map_err(NodeError::Keys)?;
@@ -147,11 +151,9 @@ impl Authority {
             return Ok(());
         }
         self.change_wireguard(tx, node, keys).await?;
-        audit::append(
-            tx,
-            &Event::new("node.key-changed", &caller.actor, node.node),
-        )
-        .await?;
+        let entry = Entry::new(Event::NodeKeyChanged, &caller.actor, node.node);
+        self.record(tx, entry.with("wireguard", keys.wireguard))
+            .await?;
         Ok(())
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tidegate_proto::{Span, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::{Actor, Authority, EpochError};
-use crate::store::{Tx, certificate, epoch, grant, invite, node, nonce};
+use crate::store::{Tx, certificate, epoch, grant, invite, node, nonce, token};
 
 /// The longest between two rounds.
 const ROUND: Span = Span::from_secs(5);
@@ -19,6 +19,9 @@ impl Authority {
     /// Does what is due: opens epochs, releases grants, marks the silent, settles revocations, forgets what has passed.
     /// Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
+        if self.recovery().await?.is_some() {
+            return Ok(self.clock().now() + ROUND); // nothing is due before it is over
+        }
         let this = self.clone();
         let due = async move |tx: &mut Tx| -> Result<(), EpochError> {
             this.refresh_list::<EpochError>(tx).await?;
@@ -32,6 +35,8 @@ impl Authority {
         let this = self.clone();
         let rest = async move |tx: &mut Tx| -> Result<(), EpochError> {
             this.keep_pulse(tx).await?;
+            this.keep_used(tx).await?;
+            this.record_alarms(tx, false).await?;
             this.settle_revocations::<EpochError>(tx).await?;
             this.forget(tx).await
         };
@@ -68,6 +73,7 @@ impl Authority {
         grant::forget(tx.connection(), now, now - LEDGER_KEPT).await?;
         epoch::erase(tx.connection(), now).await?;
         invite::forget(tx.connection(), now - ENDED_KEPT).await?;
+        token::forget(tx.connection(), now - ENDED_KEPT).await?;
         certificate::forget(
             tx.connection(),
             now - super::certificates::longest_use(&ceilings),
@@ -76,11 +82,8 @@ impl Authority {
         let forgotten =
             node::forget_pending(tx.connection(), now - self.0.limits.pending_for).await?;
         if forgotten > 0 {
-            audit::append(
-                tx,
-                &Event::new("pending.expired", &Actor::System, forgotten),
-            )
-            .await?;
+            let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
+            self.record(tx, entry.count("count", forgotten)).await?;
         }
         Ok(())
     }

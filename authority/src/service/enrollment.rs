@@ -3,13 +3,13 @@
 use tidegate_proto::api::{Enroll, Enrolled};
 use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Signed};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::{
     Approval, Authority, Caller, EnrollError, InviteError, InviteView, MembershipError, NodeError,
-    NodeStatus, Operation, access, challenges,
+    NodeStatus, Operation, challenges,
 };
 use crate::store::node::Node;
-use crate::store::{Tx, address, certificate, epoch, invite, node};
+use crate::store::{Tx, address, certificate, epoch, invite, node, recovery};
 
 impl Authority {
     /// Takes a newcomer in, or lets it wait. The request was signed by `keys.identity`.
@@ -45,9 +45,10 @@ impl Authority {
         request: Enroll,
         caller: Caller,
     ) -> Result<Enrolled, EnrollError> {
-        access::admit(tx, &caller, None).await?;
+        self.spend(tx, &caller).await?;
         challenges::spend(tx, &request.keys, &request.challenge).await?;
-        let known = node::load(tx.connection(), NodeId::of(&request.keys.identity)).await?;
+        let id = NodeId::of(&request.keys.identity);
+        let known = node::load(tx.connection(), id).await?;
         match known {
             Some(node) if node.status == NodeStatus::Allowed => self
                 .enroll_again(tx, node, &request, &caller)
@@ -57,7 +58,14 @@ impl Authority {
                 .readmit(tx, node, &request, &caller)
                 .await
                 .map(Enrolled::Admitted),
-            known => self.enroll_newcomer(tx, known, &request, &caller).await,
+            known => {
+                if known.is_none()
+                    && let Some(reason) = recovery::is_out(tx.connection(), id).await?
+                {
+                    return Err(EnrollError::Revoked(reason.to_string()));
+                }
+                self.enroll_newcomer(tx, known, &request, &caller).await
+            }
         }
     }
 
@@ -138,7 +146,8 @@ impl Authority {
             return Err(EnrollError::TooManyPending);
         }
         self.touch(tx, &mut node).await?;
-        audit::append(tx, &Event::new("node.pending", &caller.actor, node.node)).await?;
+        let entry = Entry::new(Event::NodePending, &caller.actor, node.node);
+        self.record(tx, entry.with("name", &node.name)).await?;
         Ok(Enrolled::Pending)
     }
 
@@ -218,12 +227,12 @@ impl Authority {
         let signed = self.issue::<EnrollError>(tx, &mut node, caller).await?;
         epoch::reopen(tx.connection(), now).await?;
         self.has_work(tx);
-        let detail = serde_json::json!({ "name": node.name, "ipv4": ipv4, "ipv6": ipv6 });
-        audit::append(
-            tx,
-            &Event::new("node.admitted", &caller.actor, node.node).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::NodeAdmitted, &caller.actor, node.node)
+            .with("name", &node.name)
+            .with("ipv4", ipv4)
+            .with("ipv6", ipv6)
+            .with("why", reason);
+        self.record(tx, entry).await?;
         Ok(signed)
     }
 
@@ -272,7 +281,7 @@ impl Authority {
         approval: Approval,
         caller: Caller,
     ) -> Result<Signed<Certificate>, MembershipError> {
-        access::admit(tx, &caller, Some(Operation::Admit)).await?;
+        self.admit(tx, &caller, Operation::Approve).await?;
         let mut node = node::load(tx.connection(), node)
             .await?
             .ok_or(MembershipError::NoNode)?;
@@ -297,7 +306,7 @@ impl Authority {
     ) -> Result<(), MembershipError> {
         let this = self.clone();
         let deny = async move |tx: &mut Tx| -> Result<(), MembershipError> {
-            access::admit(tx, &caller, Some(Operation::Admit)).await?;
+            this.admit(tx, &caller, Operation::Deny).await?;
             let mut node = node::load(tx.connection(), node)
                 .await?
                 .ok_or(MembershipError::NoNode)?;
@@ -306,8 +315,8 @@ impl Authority {
             }
             node.status = NodeStatus::Denied;
             node.since = tx.now();
-            let event = Event::new("node.denied", &caller.actor, node.node);
-            audit::append(tx, &event.with(serde_json::json!({ "reason": reason }))).await?;
+            let entry = Entry::new(Event::NodeDenied, &caller.actor, node.node);
+            this.record(tx, entry.with("reason", &reason)).await?;
             node.reason = reason;
             Ok(this.touch(tx, &mut node).await?)
         };

@@ -2,12 +2,12 @@
 
 use tidegate_proto::{EpochNumber, EpochSecret, EpochSettings, EpochWindow, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::rng;
-use super::{Actor, Authority, Caller, EpochError, EpochView, Operation, access};
+use super::{Actor, Authority, Caller, EpochError, EpochView, Operation};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
-use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant};
+use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
 impl Authority {
     /// Opens the next epoch if its lead has begun; the first if there is none.
@@ -32,13 +32,11 @@ impl Authority {
         let opened = self.draw_epoch(EpochWindow { number, ..window }, 0, &settings)?;
         epoch::open(tx.connection(), &opened, now).await?;
         counter::raise(tx.connection(), "epoch", number.stored()).await?;
-        let detail =
-            serde_json::json!({ "starts": opened.starts, "ends": opened.ends, "late": late });
-        audit::append(
-            tx,
-            &Event::new("epoch.opened", &Actor::System, number).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::EpochOpened, &Actor::System, number)
+            .time("starts", opened.starts)
+            .time("ends", opened.ends)
+            .with("late", if late { "yes" } else { "no" });
+        self.record(tx, entry).await?;
         self.has_work(tx);
         Ok(())
     }
@@ -90,12 +88,8 @@ impl Authority {
                 other => StoreError::Failed(other.to_string()).into(),
             })?;
             epoch::redraw(tx.connection(), &ahead).await?;
-            let detail = serde_json::json!({ "redraw": ahead.redraw });
-            audit::append(
-                tx,
-                &Event::new("epoch.redrawn", &Actor::System, ahead.number).with(detail),
-            )
-            .await?;
+            let entry = Entry::new(Event::EpochRedrawn, &Actor::System, ahead.number);
+            self.record(tx, entry.count("redraw", ahead.redraw)).await?;
         }
         Ok(())
     }
@@ -104,14 +98,10 @@ impl Authority {
     pub async fn rotate(&self, caller: Caller) -> Result<EpochView, EpochError> {
         let this = self.clone();
         let rotate = async move |tx: &mut Tx| -> Result<EpochView, EpochError> {
-            access::admit(tx, &caller, Some(Operation::Rotate)).await?;
+            this.admit(tx, &caller, Operation::RotateEpoch).await?;
             let fresh = this.rotate_within(tx).await?;
-            let detail = serde_json::json!({ "redraw": fresh.redraw });
-            audit::append(
-                tx,
-                &Event::new("epoch.rotated", &caller.actor, fresh.number).with(detail),
-            )
-            .await?;
+            let entry = Entry::new(Event::EpochRotated, &caller.actor, fresh.number);
+            this.record(tx, entry.count("redraw", fresh.redraw)).await?;
             this.has_work(tx);
             Ok(view(&fresh, 0))
         };
@@ -170,6 +160,7 @@ impl Authority {
 
 /// One more than any number that was ever given out, in this database or, after a restore, in a later one.
 async fn next_number(tx: &mut Tx, last: Option<&Epoch>) -> Result<EpochNumber, EpochError> {
+    recovery::refuse(tx.connection()).await?;
     let counted: Option<EpochNumber> = counter::last(tx.connection(), "epoch").await?;
     let highest = counted
         .max(last.map(|last| last.number))

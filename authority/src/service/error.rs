@@ -2,11 +2,13 @@
 
 use tidegate_proto::policy::PolicyFileError;
 use tidegate_proto::{
-    DocumentError, NodeName, PossessionError, Prefix, RevocationList, Roster, Sequence,
-    SettingsError, SignError, UnixTime, VerifyError,
+    DocumentError, NodeName, PossessionError, Prefix, RequestError, RevocationList, Roster,
+    Sequence, SettingsError, SignError, UnixTime, VerifyError,
 };
 
 use super::access::AccessError;
+use super::authentication::AuthenticationError;
+use super::tokens::TokenError;
 use crate::signer::SignerError;
 use crate::store::StoreError;
 
@@ -65,12 +67,37 @@ coded!(StoreError {
     Self::Corrupt(_) => "database-corrupt", Internal;
     Self::Newer => "database-newer", Internal;
     Self::Failed(_) => "database-failed", Internal;
+    Self::Recovering => "recovering", Exhausted;
 } inner {});
 
 coded!(AccessError {
     Self::Replayed => "replayed", Conflict;
     Self::Forbidden { .. } => "forbidden", Forbidden;
+    Self::NotInScope(_) => "not-in-scope", Forbidden;
+    Self::SignedOnly(_) => "signature-needed", Forbidden;
+    Self::NotOperator => "not-an-operator", Forbidden;
+    Self::TokenEnded => "token-ended", Unproven;
 } inner { Store });
+
+coded!(AuthenticationError {
+    Self::Request(RequestError::Header) => "authorization-malformed", Malformed;
+    Self::Request(RequestError::ClockSkew { .. }) => "clock-skew", Unproven;
+    Self::Request(RequestError::OtherKey(_)) => "key-unknown", Unproven;
+    Self::Request(RequestError::BadSignature) => "bad-signature", Unproven;
+    Self::TokenUnknown => "token-unknown", Unproven;
+    Self::TokenExpired => "token-expired", Unproven;
+    Self::TokenRevoked => "token-revoked", Unproven;
+} inner { Store });
+
+coded!(TokenError {
+    Self::Useless => "token-useless", Malformed;
+    Self::Empty => "token-empty", Malformed;
+    Self::OutOfReach(_) => "token-out-of-reach", Malformed;
+    Self::AboveMaker(_) => "above-own-role", Forbidden;
+    Self::NameTaken => "token-name-taken", Conflict;
+    Self::TooMany => "too-many-tokens", Exhausted;
+    Self::Unknown => "no-such-token", Missing;
+} inner { Access, Store });
 
 coded!(SignerError {
     Self::BelowThreshold { .. } => "keys-below-threshold", Internal;
@@ -378,6 +405,15 @@ pub enum PolicyChangeError {
         "no operator would be sovereign; name at least one, or nobody could name operators again"
     )]
     NoSovereign,
+    /// No policy to change.
+    #[error("there is no policy yet; put one in force first")]
+    NoPolicy,
+    /// No such operator.
+    #[error("there is no such operator; 'tidegate admin operators list' has them")]
+    NoOperator,
+    /// More operators than a policy holds.
+    #[error("a policy holds no more operators; remove some first")]
+    TooManyOperators,
     /// Operators are changed by a sovereign only.
     #[error("the file changes who the operators are, which needs the role sovereign")]
     ChangesOperators,
@@ -408,6 +444,9 @@ coded!(PolicyChangeError {
     Self::File(_) => "policy-file", Malformed;
     Self::Rule(_) => "policy-rule", Malformed;
     Self::NoSovereign => "last-sovereign", Conflict;
+    Self::NoPolicy => "not-yet", Missing;
+    Self::NoOperator => "no-such-operator", Missing;
+    Self::TooManyOperators => "too-many-operators", Exhausted;
     Self::ChangesOperators => "needs-sovereign", Forbidden;
     Self::Changed { .. } => "policy-changed", Conflict;
     Self::NotGenesisPolicy => "not-genesis-policy", Conflict;

@@ -4,9 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use tidegate_proto::{Accepted, Genesis, Signed, TrustChain};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
-use super::{Authority, Caller, Notice, access};
+use super::{AccessError, Authority, Caller, Notice};
 use crate::store::{Store, StoreError, Tx, counter, genesis, policy};
 
 /// Follows the chain: what the database holds, and then what `outside` adds, which is kept as well.
@@ -77,8 +77,8 @@ impl Authority {
         trust: Arc<Trust>,
         caller: &Caller,
     ) -> Result<(), OpenError> {
-        let refused = |error: access::AccessError| OpenError::Refused(error.to_string());
-        access::admit(tx, caller, None).await.map_err(refused)?;
+        let refused = |error: AccessError| OpenError::Refused(error.to_string());
+        self.spend(tx, caller).await.map_err(refused)?;
         let revision = trust.chain.genesis().revision;
         genesis::keep(tx.connection(), revision, genesis).await?;
         if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
@@ -94,11 +94,9 @@ impl Authority {
             policy::keep(tx.connection(), &again, &signed).await?;
             self.announce(tx, Notice::Policy(again.version));
         }
-        audit::append(
-            tx,
-            &Event::new("genesis.succeeded", &caller.actor, revision),
-        )
-        .await?;
+        let entry = Entry::new(Event::GenesisSucceeded, &caller.actor, revision);
+        self.record(tx, entry.with("digest", genesis.digest()))
+            .await?;
         let inner = Arc::clone(&self.0);
         tx.after_commit(move || {
             *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust

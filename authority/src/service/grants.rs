@@ -9,13 +9,13 @@ use tidegate_proto::{
     EpochGrant, EpochNumber, GrantKey, KeyId, ListPlace, NodeId, SealContext, UnixTime,
 };
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::{Trust, rng};
 use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
 use crate::store::grant::{Outgoing, Recipient};
-use crate::store::{StoreError, Tx, epoch, grant, list};
+use crate::store::{StoreError, Tx, epoch, grant, list, recovery};
 
 /// Grants that are released in one transaction: few enough that a revocation never waits long behind them.
 const AT_ONCE: u32 = 1000;
@@ -126,6 +126,7 @@ impl Authority {
         mut grants: Vec<Outgoing>,
         nobody_left: bool,
     ) -> Result<Released, EpochError> {
+        recovery::refuse(tx.connection()).await?;
         let now = tx.now();
         let epoch = &batch.epoch;
         let live = epoch::live(tx.connection(), now).await?;
@@ -163,12 +164,11 @@ impl Authority {
             .for_each(|grant| grant.release.released_at = now);
         grant::release(tx.connection(), &grants).await?;
         let nodes: Arc<[NodeId]> = grants.iter().map(|grant| grant.release.node).collect();
-        let detail = serde_json::json!({ "redraw": epoch.redraw, "grants": nodes.len(), "list": batch.list });
-        audit::append(
-            tx,
-            &Event::new("grants.released", &Actor::System, epoch.number).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::GrantsReleased, &Actor::System, epoch.number)
+            .count("redraw", epoch.redraw)
+            .count("grants", nodes.len())
+            .count("list", batch.list.sequence);
+        self.record(tx, entry).await?;
         self.announce(tx, Notice::Grants(epoch.number, nodes));
         Ok(Released::Some)
     }

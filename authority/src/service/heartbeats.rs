@@ -8,7 +8,7 @@ use tidegate_proto::api::{Heartbeat, HeartbeatReply};
 use tidegate_proto::policy::{Condition, Consequence};
 use tidegate_proto::{NodeId, Nonce, SignError, Signed, Span, TimeStatement, UnixTime};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::{Actor, Authority, Caller, NodeError, NodeStatus, Notice, Presence};
 use crate::store::{StoreError, Tx, node, presence};
 
@@ -122,10 +122,10 @@ impl Authority {
         }
         let silent_before = now - self.offline_after(tx).await?;
         for node in presence::silent(tx.connection(), silent_before).await? {
-            self.mark(tx, node, Some(now), "node.offline").await?;
+            self.mark(tx, node, Some(now), Event::NodeOffline).await?;
         }
         for node in presence::back(tx.connection(), silent_before).await? {
-            self.mark(tx, node, None, "node.online").await?;
+            self.mark(tx, node, None, Event::NodeOnline).await?;
         }
         Ok(())
     }
@@ -135,11 +135,12 @@ impl Authority {
         tx: &mut Tx,
         node: NodeId,
         offline_since: Option<UnixTime>,
-        event: &'static str,
+        event: Event,
     ) -> Result<(), StoreError> {
         presence::mark(tx.connection(), node, offline_since).await?;
         self.announce(tx, Notice::Presence(node));
-        audit::append(tx, &Event::new(event, &Actor::System, node)).await
+        self.record(tx, Entry::new(event, &Actor::System, node))
+            .await
     }
 
     /// How long a node may be silent: by the policy's shortest rule, or by the authority's own limit.

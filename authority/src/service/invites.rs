@@ -2,9 +2,9 @@
 
 use tidegate_proto::{Digest, Invite, InviteToken, Span};
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::authority::rng;
-use super::{Authority, Caller, InviteError, InviteView, MadeInvite, NewInvite, Operation, access};
+use super::{Authority, Caller, InviteError, InviteView, MadeInvite, NewInvite, Operation};
 use crate::store::{StoreError, Tx, invite};
 
 /// The longest that an invite counts.
@@ -49,7 +49,7 @@ impl Authority {
         token: Digest,
         caller: &Caller,
     ) -> Result<InviteView, InviteError> {
-        access::admit(tx, caller, Some(Operation::Invite)).await?;
+        self.admit(tx, caller, Operation::MakeInvite).await?;
         let now = tx.now();
         if invite::open(tx.connection(), now).await? >= i64::from(self.0.limits.invites) {
             return Err(InviteError::TooMany);
@@ -64,12 +64,10 @@ impl Authority {
             revoked_at: None,
         };
         invite::keep(tx.connection(), &view, token).await?;
-        let detail = serde_json::json!({ "uses": view.uses_left, "expires_at": view.expires_at });
-        audit::append(
-            tx,
-            &Event::new("invite.made", &caller.actor, view.id).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::InviteMade, &caller.actor, view.id)
+            .count("uses", view.uses_left)
+            .time("expires_at", view.expires_at);
+        self.record(tx, entry).await?;
         Ok(view)
     }
 
@@ -81,13 +79,15 @@ impl Authority {
 
     /// Takes an invite back.
     pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
+        let this = self.clone();
         let revoke = async move |tx: &mut Tx| -> Result<(), InviteError> {
-            access::admit(tx, &caller, Some(Operation::Invite)).await?;
+            this.admit(tx, &caller, Operation::RevokeInvite).await?;
             let now = tx.now();
             if !invite::revoke(tx.connection(), id, now).await? {
                 return Err(InviteError::Unknown);
             }
-            Ok(audit::append(tx, &Event::new("invite.revoked", &caller.actor, id)).await?)
+            let entry = Entry::new(Event::InviteRevoked, &caller.actor, id);
+            Ok(this.record(tx, entry).await?)
         };
         self.0
             .store

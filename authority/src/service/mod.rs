@@ -4,7 +4,10 @@
 //! the [`Caller`] who asks for it; a signed request's nonce is spent in the effect's transaction.
 
 pub mod access;
+mod alarms;
 pub mod audit;
+mod audit_log;
+pub mod authentication;
 mod authority;
 mod bounds;
 mod certificates;
@@ -20,23 +23,34 @@ mod grants;
 mod heartbeats;
 mod invites;
 mod nodes;
+mod operators;
 mod policies;
 mod receipts;
 mod records;
+mod recovery;
 mod revocations;
 mod rosters;
 mod shape;
 mod stream;
+pub mod tokens;
 
-pub use access::{AccessError, Actor, Caller, Operation, SpentNonce};
+pub use access::{AccessError, Actor, Caller, Rights, SpentNonce};
+pub use alarms::Alarm;
+pub use audit::{Entry, Event};
+pub use audit_log::{AuditCheckError, AuditExport, AuditFollower, verify_log};
+pub use authentication::AuthenticationError;
 pub use authority::{Authority, Limits, OpenError, Options};
 pub use error::{
     Blame, Coded, EnrollError, EpochError, InviteError, MembershipError, NodeError,
     PolicyChangeError, ReadError,
 };
 pub use feed::{EventId, Notice, Subscription};
+pub use operators::OperatorRef;
+pub use recovery::RecoveryError;
 pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
 };
 pub use stream::NodeStream;
+pub use tidegate_proto::api::Operation;
+pub use tokens::{ApiToken, MadeToken, TokenError};

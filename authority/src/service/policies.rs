@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::policy::{OperatorRole, Policy, PolicyFile, Subject};
+use tidegate_proto::policy::{Policy, PolicyFile, Subject};
 use tidegate_proto::{Digest, Document as _, EpochSettings, Sequence, Signed};
 
-use super::audit::{self, Event};
-use super::{
-    Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError, access,
-};
+use super::audit::{Entry, Event};
+use super::{Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError};
 use crate::store::{Connection, Counted as _, StoreError, Tx, corrupt, counter, policy};
 
 /// The policy in force, read once.
@@ -133,7 +131,7 @@ impl Authority {
         ))?;
         let this = self.clone();
         let change = async move |tx: &mut Tx| -> Result<Signed<Policy>, PolicyChangeError> {
-            access::admit(tx, &caller, Some(Operation::ChangePolicy)).await?;
+            this.admit(tx, &caller, Operation::ChangePolicy).await?;
             let before = this.policy_in_force(tx.connection()).await?;
             if let (Some(base), have) = (
                 base,
@@ -167,7 +165,7 @@ impl Authority {
             (*verified.map_err(|error| PolicyChangeError::Refused(error.to_string()))?).clone();
         let this = self.clone();
         let install = async move |tx: &mut Tx| -> Result<(), PolicyChangeError> {
-            access::admit(tx, &caller, Some(Operation::ChangePolicy)).await?;
+            this.admit(tx, &caller, Operation::ChangePolicy).await?;
             let before = this.policy_in_force(tx.connection()).await?;
             let last: Option<Sequence> = counter::last(tx.connection(), "policy").await?;
             if let Some(have) = last.filter(|last| policy.version <= *last) {
@@ -184,7 +182,7 @@ impl Authority {
             .await
     }
 
-    async fn put_in_force(
+    pub(super) async fn put_in_force(
         &self,
         tx: &mut Tx,
         before: Option<Arc<InForce>>,
@@ -201,49 +199,17 @@ impl Authority {
         if first.is_some_and(|digest| digest != signed.digest()) {
             return Err(PolicyChangeError::NotGenesisPolicy);
         }
-        if let Some(before) = &before {
-            check_operators(tx, &before.policy, &policy, caller).await?;
-        }
+        let known = before.as_ref().map(|before| &*before.policy.operators);
+        self.judge_operators(tx, known.unwrap_or_default(), &policy.operators, caller)
+            .await?;
         policy::keep(tx.connection(), &policy, &signed).await?;
         let now = tx.now();
         let version: Sequence = counter::next(tx.connection(), "roster", now).await?;
         counter::raise(tx.connection(), "roster-full", version.stored()).await?;
         self.announce(tx, Notice::Policy(policy.version));
-        let detail = serde_json::json!({ "digest": signed.digest() });
-        audit::append(
-            tx,
-            &Event::new("policy.changed", &caller.actor, policy.version).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::PolicyChanged, &caller.actor, policy.version);
+        self.record(tx, entry.with("digest", signed.digest()))
+            .await?;
         Ok(signed)
     }
-}
-
-/// Only a sovereign changes who the operators are, and one sovereign stays.
-async fn check_operators(
-    tx: &mut Tx,
-    before: &Policy,
-    after: &Policy,
-    caller: &Caller,
-) -> Result<(), PolicyChangeError> {
-    let sovereign = |policy: &Policy| {
-        policy
-            .operators
-            .iter()
-            .any(|one| one.role == OperatorRole::Sovereign)
-    };
-    if sovereign(before) && !sovereign(after) {
-        return Err(PolicyChangeError::NoSovereign);
-    }
-    if before.operators != after.operators {
-        let again = Caller {
-            actor: caller.actor.clone(),
-            nonce: None,
-            origin: None,
-        }; // the nonce is spent already
-        access::admit(tx, &again, Some(Operation::Operators))
-            .await
-            .map_err(|_| PolicyChangeError::ChangesOperators)?;
-    }
-    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use tidegate_proto::{Keyring, Node as NodeKeys, NodeId, Receipt, Signed, Span};
 
-use super::audit::{self, Event};
-use super::{Authority, Caller, NodeError, access};
+use super::audit::{Entry, Event};
+use super::{Authority, Caller, NodeError};
 use crate::store::node::Node;
 use crate::store::{Tx, list, node, receipt};
 
@@ -33,7 +33,7 @@ impl Authority {
         signed: Signed<Receipt>,
         caller: &Caller,
     ) -> Result<(), NodeError> {
-        access::admit(tx, caller, None).await?;
+        self.spend(tx, caller).await?;
         let node = member(tx, node).await?;
         let now = tx.now();
         let receipt = signed
@@ -58,12 +58,10 @@ impl Authority {
             }
         }
         receipt::keep(tx.connection(), &receipt, &signed, now).await?;
-        let detail = serde_json::json!({ "list": receipt.list, "applied_at": receipt.applied_at });
-        audit::append(
-            tx,
-            &Event::new("receipt.accepted", &caller.actor, node.node).with(detail),
-        )
-        .await?;
+        let entry = Entry::new(Event::ReceiptAccepted, &caller.actor, node.node)
+            .count("list", receipt.list.sequence)
+            .time("applied_at", receipt.applied_at);
+        self.record(tx, entry).await?;
         self.has_work(tx);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tidegate_proto::{NodeId, PeerRecord, Signed, Span};
 
 use super::receipts::member;
-use super::{Authority, Caller, NodeError, Notice, access};
+use super::{Authority, Caller, NodeError, Notice};
 use crate::store::{Tx, record};
 
 /// How far a record may be dated ahead.
@@ -22,7 +22,7 @@ impl Authority {
     ) -> Result<(), NodeError> {
         let this = self.clone();
         let take = async move |tx: &mut Tx| -> Result<(), NodeError> {
-            access::admit(tx, &caller, None).await?;
+            this.spend(tx, &caller).await?;
             this.take_record(tx, node, record, from).await
         };
         self.0

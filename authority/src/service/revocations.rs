@@ -9,15 +9,16 @@ use tidegate_proto::{
     SignError, Signed, Span,
 };
 
-use super::audit::{self, Event};
+use super::audit::{Entry, Event};
 use super::bounds::status;
 use super::certificates::longest_use;
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
-    access,
 };
 use crate::store::node::Node;
-use crate::store::{StoreError, Tx, address, counter, epoch, grant, list, node, revocation};
+use crate::store::{
+    StoreError, Tx, address, counter, epoch, grant, list, node, recovery, revocation,
+};
 
 /// How long a list is good before a fresh one is due.
 const LIST_DUE: Span = Span::from_hours(1);
@@ -60,6 +61,9 @@ impl Authority {
     where
         E: From<StoreError> + From<SignError>,
     {
+        if recovery::current(tx.connection()).await?.is_some() {
+            return Ok(()); // whatever is signed now would lack what was decided since the backup
+        }
         let now = tx.now();
         let current = list::current(tx.connection()).await?;
         let revision = self.trust().revision();
@@ -76,6 +80,7 @@ impl Authority {
     /// The revocation list in force.
     pub async fn revocation_list(&self) -> Result<Signed<RevocationList>, ReadError> {
         let mut connection = self.0.store.read().await?;
+        recovery::refuse(&mut connection).await?;
         let place = list::place(&mut connection)
             .await?
             .ok_or(ReadError::NotYet("revocation list"))?;
@@ -118,7 +123,11 @@ impl Authority {
         revoke: Revoke,
         caller: &Caller,
     ) -> Result<RevocationStatus, MembershipError> {
-        access::admit(tx, caller, Some(Operation::PutOut)).await?;
+        let operation = match revoke.kind {
+            RevocationKind::Revoked => Operation::Revoke,
+            RevocationKind::Suspended => Operation::Suspend,
+        };
+        self.admit(tx, caller, operation).await?;
         let mut node = node::load(tx.connection(), node)
             .await?
             .ok_or(MembershipError::NoNode)?;
@@ -188,16 +197,16 @@ impl Authority {
         view.bound = PublishedBound::first(&progress).time();
         revocation::keep(tx.connection(), current.place.revision, &view).await?;
         let event = match kind {
-            RevocationKind::Revoked => "node.revoked",
-            RevocationKind::Suspended => "node.suspended",
+            RevocationKind::Revoked => Event::NodeRevoked,
+            RevocationKind::Suspended => Event::NodeSuspended,
         };
-        let detail =
-            serde_json::json!({ "list": view.list, "reason": view.reason, "bound": view.bound });
-        audit::append(
-            tx,
-            &Event::new(event, &caller.actor, node.node).with(detail),
-        )
-        .await?;
+        let mut entry = Entry::new(event, &caller.actor, node.node)
+            .count("list", view.list)
+            .with("reason", &view.reason);
+        if let Some(bound) = view.bound {
+            entry = entry.time("bound", bound);
+        }
+        self.record(tx, entry).await?;
         self.has_work(tx);
         let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
         status(current.place, &progress, view.bound, trusts_rtc)
@@ -212,7 +221,7 @@ impl Authority {
     ) -> Result<(), MembershipError> {
         let this = self.clone();
         let reinstate = async move |tx: &mut Tx| -> Result<(), MembershipError> {
-            access::admit(tx, &caller, Some(Operation::PutOut)).await?;
+            this.admit(tx, &caller, Operation::Reinstate).await?;
             let mut node = node::load(tx.connection(), node)
                 .await?
                 .ok_or(MembershipError::NoNode)?;
@@ -223,8 +232,8 @@ impl Authority {
                 _ => return Err(MembershipError::WrongStatus(node.standing())),
             };
             node.since = tx.now();
-            let event = Event::new("node.reinstated", &caller.actor, node.node);
-            audit::append(tx, &event.with(serde_json::json!({ "reason": reason }))).await?;
+            let entry = Entry::new(Event::NodeReinstated, &caller.actor, node.node);
+            this.record(tx, entry.with("reason", &reason)).await?;
             node.reason = reason;
             this.touch(tx, &mut node).await?;
             if node.status == NodeStatus::Allowed {

@@ -10,7 +10,7 @@ use super::authority::Trust;
 use super::directory::{Directory, Member};
 use super::policies::InForce;
 use super::{Authority, NodeStatus, ReadError};
-use crate::store::{StoreError, certificate, counter, node, record};
+use crate::store::{StoreError, certificate, counter, node, record, recovery};
 
 /// What a roster is made from, all as of one moment.
 pub(super) struct View {
@@ -44,6 +44,7 @@ impl Authority {
     pub(super) async fn view(&self) -> Result<View, StoreError> {
         let directory = self.directory().await?;
         let mut connection = self.0.store.read().await?;
+        recovery::refuse(&mut connection).await?;
         let policy = self.policy_in_force(&mut connection).await?;
         let full_since = counter::last(&mut connection, "roster-full")
             .await?

@@ -2,11 +2,21 @@
 
 use tidegate_proto::UnixTime;
 
-use super::{Connection, Counted, Row, StoreError, sql};
+use super::{Connection, Counted, Row, StoreError, recovery, sql};
 
 /// The next number of `name`: one more than the last, or the time in milliseconds if that is more. A database that
-/// was put back to an earlier state so never repeats one.
+/// was put back to an earlier state so never repeats one, and gives none out before its recovery is over.
 pub(crate) async fn next<T: Counted>(
+    connection: &mut Connection,
+    name: &str,
+    now: UnixTime,
+) -> Result<T, StoreError> {
+    recovery::refuse(connection).await?;
+    next_in_recovery(connection, name, now).await
+}
+
+/// As [`next`], for what recovery itself keeps.
+pub(crate) async fn next_in_recovery<T: Counted>(
     connection: &mut Connection,
     name: &str,
     now: UnixTime,

@@ -26,6 +26,11 @@ pub enum StoreError {
     /// More changes wait than can be taken on.
     #[error("too many changes are waiting; try again in a moment")]
     Busy,
+    /// A backup was restored, and what happened after it is not known yet.
+    #[error(
+        "the authority was restored from a backup and issues nothing until the nodes have reported what they know; see 'tidegate admin recovery'"
+    )]
+    Recovering,
     /// Anything else.
     #[error("the database failed: {0}")]
     Failed(String),

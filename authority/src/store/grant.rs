@@ -126,6 +126,20 @@ pub(crate) async fn release(
     Ok(())
 }
 
+/// Notes a release that another database knew of.
+pub(crate) async fn note(
+    connection: &mut Connection,
+    release: &Release,
+    serial: Serial,
+) -> Result<(), StoreError> {
+    let outgoing = Outgoing {
+        release: *release,
+        serial,
+        compact: Vec::new(),
+    };
+    ledger(connection, &[outgoing]).await
+}
+
 async fn ledger(connection: &mut Connection, grants: &[Outgoing]) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO releases (node, epoch, redraw, serial, revision, list, released_at, lease_until, stopped_at) ",

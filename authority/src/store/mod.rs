@@ -6,9 +6,11 @@
 mod error;
 mod open;
 mod row;
+pub mod upkeep;
 mod writer;
 
 pub(crate) mod address;
+pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod counter;
 pub(crate) mod epoch;
@@ -22,7 +24,9 @@ pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod receipt;
 pub(crate) mod record;
+pub(crate) mod recovery;
 pub(crate) mod revocation;
+pub(crate) mod token;
 
 pub use error::StoreError;
 pub use open::{Location, Store};

@@ -1,21 +1,35 @@
 //! Opening the database and bringing its schema up to date.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
 
-use super::StoreError;
 use super::writer::{Tx, Writer};
+use super::{StoreError, upkeep};
 use crate::clock::Clock;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// How long a writer waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 const READERS: u32 = 8;
+
+/// The folder beside the database that holds copies from before its schema changed.
+const COPIES: &str = "backups";
+
+/// How this program speaks to the database at `path`.
+pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
 
 /// Where the database is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,18 +46,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and migrates it.
+    /// Opens the database if it is sound, and migrates it once a copy is made.
     pub async fn open(location: &Location, clock: Clock) -> Result<Self, StoreError> {
         let Location::File(path) = location;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY)
-            .disable_statement_logging();
+        let options = connect_options(path).create_if_missing(true);
         let mut connection = options.connect().await?;
+        upkeep::check(&mut connection).await?;
+        let copies = path.with_file_name(COPIES);
+        upkeep::copy_before_migration(&mut connection, &copies).await?;
         MIGRATIONS.run(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

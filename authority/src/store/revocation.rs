@@ -163,7 +163,8 @@ pub(crate) async fn note_gap(
     gap: &LedgerGap,
 ) -> Result<(), StoreError> {
     sql!(
-        "INSERT INTO ledger_gaps (until, longest) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        "INSERT INTO ledger_gaps (until, longest) VALUES ($1, $2) ON CONFLICT (until) DO UPDATE
+         SET longest = CASE WHEN excluded.longest > ledger_gaps.longest THEN excluded.longest ELSE ledger_gaps.longest END",
         gap.until.stored(),
         UnixTime::from_millis(gap.longest.as_millis()).stored()
     )

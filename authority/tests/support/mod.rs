@@ -40,11 +40,9 @@ pub struct World {
     pub seed: u64,
 }
 
+/// Whoever runs the authority's own program on its machine; who may do what over the network is tested in `access.rs`.
 pub fn operator() -> Caller {
-    Caller {
-        actor: Actor::Operator("jane@example.org".parse().unwrap()),
-        nonce: None,
-    }
+    Caller::system()
 }
 
 pub fn set<T: Ord, const MAX: usize>(entries: impl IntoIterator<Item = T>) -> BoundedSet<T, MAX> {
@@ -64,6 +62,7 @@ pub fn genesis(range: &str) -> (SigningKey, Vec<Arc<SigningKey>>, Genesis) {
         authority: AuthoritySet {
             keys: set(keys.iter().map(|key| key.public_key())),
             threshold: 1,
+            since: Revision::new(1).unwrap(),
             previous_until: None,
         },
         ipv4: BoundedList::new(vec![range.parse().unwrap()]).unwrap(),
@@ -257,7 +256,7 @@ impl TestNode {
     pub fn receipt(
         &self,
         list: &Signed<RevocationList>,
-        at: Sequence,
+        at: ListPlace,
         sequence: u64,
         now: UnixTime,
     ) -> Signed<Receipt> {

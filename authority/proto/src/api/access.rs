@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::Operation;
 use crate::bounded::{BoundedList, BoundedSet};
 use crate::id::{InviteId, OperatorId, TokenId};
 use crate::key::PublicKey;
@@ -150,6 +151,9 @@ pub struct NewToken {
     pub name: OperatorName,
     /// What it may do: at most what its maker may.
     pub role: OperatorRole,
+    /// What of that it may, if not all; never nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BoundedSet<Operation, 64>>,
     /// How long it counts, in milliseconds.
     pub valid_for: Span,
 }
@@ -161,8 +165,11 @@ pub struct TokenView {
     pub id: TokenId,
     /// What it is for.
     pub name: OperatorName,
-    /// What it may do.
+    /// What it may do, for as long as its maker may as much.
     pub role: OperatorRole,
+    /// What of that it may, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BoundedSet<Operation, 64>>,
     /// Who made it.
     pub made_by: OperatorName,
     /// When it was made.

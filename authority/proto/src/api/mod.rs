@@ -6,6 +6,7 @@
 mod access;
 mod admin;
 mod node;
+mod operation;
 mod problem;
 mod revocation;
 mod rule;
@@ -17,8 +18,10 @@ pub use access::{
 };
 pub use admin::{Approval, Decision, NodeStatus, NodeStatusError, NodeView, Nodes, Presence};
 pub use node::{
-    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovery, Renew, TimeQuestion,
+    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, RecoveryView, Renew,
+    TimeQuestion,
 };
+pub use operation::{Door, Operation, UnknownOperation};
 pub use problem::{Explanation, Problem};
 pub use revocation::{
     Outstanding, RevocationReport, RevocationStatus, RevocationView, Revocations, Revoke,
@@ -31,6 +34,9 @@ pub use stream::{GrantWithList, RecordWithHint, RosterUpdate, StreamEvent};
 
 /// The largest body that anybody but an operator may send.
 pub const LARGEST_NODE_BODY: usize = 64 * 1024;
+
+/// The largest body of a [`Recovery`]: a list, a policy, and certificates.
+pub const LARGEST_RECOVERY_BODY: usize = 12 * 1024 * 1024;
 
 /// The largest body that an operator may send: a policy file, and what JSON makes of it.
 pub const LARGEST_OPERATOR_BODY: usize = 2 * LARGEST_POLICY_FILE + 4096;

@@ -3,15 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::{BoundedList, BoundedSet};
-use crate::document::{Certificate, EpochGrant, PeerRecord, RevocationList, TimeStatement};
+use crate::document::{
+    Certificate, EpochGrant, Genesis, PeerRecord, RevocationList, TimeStatement,
+};
 use crate::envelope::Signed;
 use crate::id::{NodeId, Sequence};
 use crate::invite::InviteToken;
 use crate::name::{Label, NodeName};
 use crate::net::Prefix;
 use crate::order::ListPlace;
+use crate::policy::Policy;
 use crate::possession::{Answer, NodeKeys};
 use crate::request::Nonce;
+use crate::time::UnixTime;
 
 /// Asks what time it is.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -86,9 +90,12 @@ pub struct HeartbeatReply {
     pub time: Signed<TimeStatement>,
 }
 
-/// What a node still holds of what an authority gave out before it was restored from a backup.
+/// What a node still holds of what an authority gave out before it was restored from a backup. The request is signed
+/// by `keys.identity`, which the restored authority may not know.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Recovery {
+    /// Its keys.
+    pub keys: NodeKeys,
     /// The newest revocation list that it has.
     pub list: Signed<RevocationList>,
     /// Its certificate.
@@ -96,6 +103,33 @@ pub struct Recovery {
     pub certificate: Option<Signed<Certificate>>,
     /// Its grants.
     pub grants: BoundedList<Signed<EpochGrant>, 8>,
+    /// The successions of genesis that it knows, in their order.
+    pub genesis: BoundedList<Signed<Genesis>, 64>,
+    /// The newest policy that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Signed<Policy>>,
+    /// Certificates of peers, the newest first: the authority then knows of whom else it has to hear.
+    pub peers: BoundedList<Signed<Certificate>, 1000>,
+}
+
+/// Whether an authority that was restored still waits for others.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Recovered {
+    /// Nodes that have not reported yet; none: the authority works again.
+    pub awaited: u32,
+}
+
+/// How the recovery of a restored authority stands.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecoveryView {
+    /// When the backup was made.
+    pub backup_at: UnixTime,
+    /// When it was restored.
+    pub since: UnixTime,
+    /// How many nodes have reported.
+    pub reported: u32,
+    /// Nodes that have not, and may know of decisions that the backup does not hold.
+    pub awaited: BoundedList<NodeId, 10_000>,
 }
 
 /// The grants that a node may hold now, with the list that they go with.

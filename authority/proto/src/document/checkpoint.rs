@@ -15,7 +15,7 @@ pub struct Checkpoint {
     pub network: NetworkId,
     /// The genesis revision whose keys sign it.
     pub revision: Revision,
-    /// How many records there are.
+    /// The sequence of the last record: how many there are, unless a backup was ever put back.
     pub size: Sequence,
     /// The hash of the last record, which chains all before it.
     pub head: Digest,

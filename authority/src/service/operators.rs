@@ -1,0 +1,201 @@
+//! Operators: part of the signed policy, so that naming one is a new policy.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tidegate_proto::api::Operation;
+use tidegate_proto::policy::{Operator, OperatorRole, Policy};
+use tidegate_proto::{BoundedList, Document as _, OperatorId, OperatorName, Signed};
+
+use super::audit::{Entry, Event};
+use super::{Authority, Caller, PolicyChangeError, ReadError};
+use crate::store::{Tx, counter};
+
+/// An operator, by its id or its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum OperatorRef {
+    /// By the id that follows from the key.
+    Id(OperatorId),
+    /// By the name.
+    Name(OperatorName),
+}
+
+impl OperatorRef {
+    fn is(&self, operator: &Operator) -> bool {
+        match self {
+            Self::Id(id) => OperatorId::of(&operator.key) == *id,
+            Self::Name(name) => operator.name == *name,
+        }
+    }
+}
+
+impl FromStr for OperatorRef {
+    type Err = tidegate_proto::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => text.parse().map(Self::Name),
+        }
+    }
+}
+
+impl fmt::Display for OperatorRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A change of who the operators are.
+enum Change {
+    Add(Operator),
+    Remove(OperatorRef),
+}
+
+impl Authority {
+    /// The operators, as the policy in force names them.
+    pub async fn operators(&self) -> Result<Vec<Operator>, ReadError> {
+        match self.policy_document().await {
+            Ok(policy) => Ok(policy.operators.to_vec()),
+            Err(ReadError::NotYet(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Names an operator, by a policy that differs in nothing else. One of this name and key gets the role.
+    pub async fn add_operator(
+        &self,
+        operator: Operator,
+        caller: Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        self.change_operators(Change::Add(operator), caller).await
+    }
+
+    /// Removes an operator, and with it every token that it made.
+    pub async fn remove_operator(
+        &self,
+        operator: OperatorRef,
+        caller: Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        self.change_operators(Change::Remove(operator), caller)
+            .await
+    }
+
+    async fn change_operators(
+        &self,
+        change: Change,
+        caller: Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        let this = self.clone();
+        let apply = async move |tx: &mut Tx| -> Result<Signed<Policy>, PolicyChangeError> {
+            this.admit(tx, &caller, Operation::ChangeOperators).await?;
+            let before = this
+                .policy_in_force(tx.connection())
+                .await?
+                .ok_or(PolicyChangeError::NoPolicy)?;
+            let now = tx.now();
+            let trust = this.trust();
+            let mut policy = before.policy.clone();
+            policy.operators = changed(&policy.operators, change)?;
+            policy.revision = trust.revision();
+            policy.version = counter::next(tx.connection(), "policy", now).await?;
+            policy.issued_at = now;
+            policy.check().map_err(PolicyChangeError::Rule)?;
+            policy
+                .check_within(trust.chain.genesis(), now)
+                .map_err(PolicyChangeError::Rule)?;
+            let signed = trust.signer.sign(&policy)?;
+            this.put_in_force(tx, Some(before), policy, signed, &caller)
+                .await
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { apply(tx).await }))
+            .await
+    }
+
+    /// Checks a policy's operators against those before, and records what changes. Only a sovereign changes them, with
+    /// its key, and one sovereign stays.
+    pub(super) async fn judge_operators(
+        &self,
+        tx: &mut Tx,
+        before: &[Operator],
+        after: &[Operator],
+        caller: &Caller,
+    ) -> Result<(), PolicyChangeError> {
+        if has_sovereign(before) && !has_sovereign(after) {
+            return Err(PolicyChangeError::NoSovereign);
+        }
+        let changes = differences(before, after, caller);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let now = tx.now();
+        let operation = Operation::ChangeOperators;
+        let rights = self.rights(tx.connection(), caller, operation, now).await?;
+        rights
+            .check(operation)
+            .map_err(|_| PolicyChangeError::ChangesOperators)?;
+        for change in changes {
+            self.record(tx, change).await?;
+        }
+        Ok(())
+    }
+}
+
+fn changed(
+    operators: &[Operator],
+    change: Change,
+) -> Result<BoundedList<Operator, 256>, PolicyChangeError> {
+    let mut operators = operators.to_vec();
+    match change {
+        Change::Add(new) => {
+            operators.retain(|known| (&known.name, &known.key) != (&new.name, &new.key));
+            operators.push(new);
+        }
+        Change::Remove(gone) => {
+            let count = operators.len();
+            operators.retain(|known| !gone.is(known));
+            if operators.len() == count {
+                return Err(PolicyChangeError::NoOperator);
+            }
+        }
+    }
+    BoundedList::new(operators).map_err(|_| PolicyChangeError::TooManyOperators)
+}
+
+fn has_sovereign(operators: &[Operator]) -> bool {
+    operators
+        .iter()
+        .any(|one| one.role == OperatorRole::Sovereign)
+}
+
+/// What differs, as events: an operator is its key, and a key under another name is another operator.
+fn differences(before: &[Operator], after: &[Operator], caller: &Caller) -> Vec<Entry> {
+    let known = |operators: &[Operator], one: &Operator| {
+        operators
+            .iter()
+            .find(|other| (&other.key, &other.name) == (&one.key, &one.name))
+            .cloned()
+    };
+    let entry = |event, one: &Operator| {
+        Entry::new(event, &caller.actor, &one.name)
+            .with("id", OperatorId::of(&one.key))
+            .with("role", one.role)
+    };
+    let gone = before
+        .iter()
+        .filter(|one| known(after, one).is_none())
+        .map(|one| entry(Event::OperatorRemoved, one));
+    let new = after.iter().filter_map(|one| match known(before, one) {
+        None => Some(entry(Event::OperatorAdded, one)),
+        Some(other) if other.role != one.role => {
+            Some(entry(Event::OperatorChanged, one).with("before", other.role))
+        }
+        Some(_) => None,
+    });
+    gone.chain(new).collect()
+}
