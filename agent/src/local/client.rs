@@ -34,10 +34,10 @@ pub enum ClientError {
 impl ClientError {
     /// The exit code that says the same.
     #[must_use]
-    pub fn exit(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::NoDaemon { .. } | Self::NoAnswer(_) => Exit::NoDaemon as u8,
-            Self::Forbidden(_) => Exit::Rights as u8,
+            Self::NoDaemon { .. } | Self::NoAnswer(_) => Exit::NoDaemon,
+            Self::Forbidden(_) => Exit::Rights,
             Self::Refused(refusal) => refusal.exit,
         }
     }

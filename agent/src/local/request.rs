@@ -73,7 +73,7 @@ pub enum Reply {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Refusal {
     /// The exit code.
-    pub exit: u8,
+    pub exit: Exit,
     /// What happened, why, and what to do next.
     pub message: String,
 }
@@ -82,7 +82,7 @@ impl Refusal {
     /// A refusal with this code.
     pub fn new(exit: Exit, message: impl ToString) -> Self {
         Self {
-            exit: exit as u8,
+            exit,
             message: message.to_string(),
         }
     }

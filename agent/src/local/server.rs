@@ -208,7 +208,7 @@ mod tests {
     fn who_may_only_look_changes_nothing() {
         assert!(judge(b"{\"do\":\"health\"}\n", false).is_ok());
         let refused = judge(b"{\"do\":\"down\"}\n", false).unwrap_err();
-        assert_eq!(refused.exit, Exit::Rights as u8);
+        assert_eq!(refused.exit, Exit::Rights);
         assert!(judge(b"{\"do\":\"down\"}\n", true).is_ok());
     }
 
