@@ -258,6 +258,7 @@ impl Tokens {
                     name,
                     role,
                     valid_for: expires,
+                    operations: None,
                 };
                 let made = desk.operator.new_token(&token).await?;
                 let ends = moment(made.view.expires_at, desk.now());
