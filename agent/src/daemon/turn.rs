@@ -63,6 +63,7 @@ impl Loop {
 
     /// Turns until told to end.
     pub(super) async fn run(mut self, inbox: &mut mpsc::Receiver<Message>) -> io::Result<End> {
+        let mut pulse = super::systemd::Pulse::new();
         self.carry_out(now());
         self.announce_endpoints();
         let end = loop {
@@ -73,6 +74,7 @@ impl Loop {
                 .set(self.member.poll_timeout().map(|timeout| timeout.at))?;
             let message = tokio::select! {
                 biased;
+                () = pulse.beat() => None,
                 message = inbox.recv() => message,
                 rung = self.alarm.ring() => {
                     rung?;

@@ -188,7 +188,7 @@ fn judge(line: &[u8], may_change: bool) -> Result<Request, Refusal> {
         let message = format!("a question is one line of at most {LONGEST_REQUEST} bytes");
         return Err(Refusal::new(Exit::Usage, message));
     }
-    let request: Request = serde_json::from_slice(line).map_err(|error| {
+    let request = Request::parse(line).map_err(|error| {
         let message =
             format!("the daemon does not understand that ({error}); are both of one version?");
         Refusal::new(Exit::Usage, message)
