@@ -53,6 +53,7 @@ mod link;
 mod machine;
 mod nat;
 mod network;
+pub mod overlay;
 mod process;
 mod recording;
 mod space;
