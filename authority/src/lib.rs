@@ -33,6 +33,7 @@
 //!   higher ceiling, old keys that still count) happens only by name.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod ceremony;
 mod clock;
 pub mod config;

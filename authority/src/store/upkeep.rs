@@ -14,19 +14,19 @@ use crate::genesis_file::follow;
 
 /// Refuses a database that is damaged.
 pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let row = sql!("SELECT quick_check AS found FROM pragma_quick_check(1)")
+    let row = sql!("PRAGMA quick_check(1)")
         .fetch_one(&mut *connection)
         .await?;
-    let found = Row(row).text("found")?.to_owned();
+    let found = Row(row).text("quick_check")?.to_owned();
     if found != "ok" {
         return Err(StoreError::Corrupt(found));
     }
-    let orphan = sql!("SELECT \"table\" AS name FROM pragma_foreign_key_check LIMIT 1")
+    let orphan = sql!("PRAGMA foreign_key_check")
         .fetch_optional(connection)
         .await?;
     match orphan {
         Some(row) => Err(corrupt(
-            Row(row).text("name")?,
+            Row(row).text("table")?,
             "refers to rows that are missing",
         )),
         None => Ok(()),
