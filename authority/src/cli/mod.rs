@@ -3,6 +3,7 @@
 mod genesis;
 mod init;
 mod keys;
+mod serve;
 mod settings;
 mod tls;
 
@@ -43,6 +44,11 @@ enum Command {
     /// With --name everything is made on this machine, the root key too. With --genesis it is installed after a
     /// ceremony elsewhere.
     Init(Box<init::Init>),
+    /// Run the service: admit, sign, revoke
+    ///
+    /// SIGTERM stops it in good order; SIGHUP has it read settings, TLS key and genesis files again. The log goes to
+    /// standard error.
+    Serve(serve::Serve),
 }
 
 impl Program {
@@ -54,6 +60,7 @@ impl Program {
             Command::Genesis(command) => command.run(now),
             Command::Tls(tls) => tls.run(),
             Command::Init(init) => init.run(now),
+            Command::Serve(serve) => serve.run(),
         }
     }
 }
