@@ -38,7 +38,7 @@ mod tokens;
 mod trace;
 
 pub use app::App;
-pub(crate) use door::Source;
+pub use door::Source;
 pub(crate) use gate::Place;
 pub use metrics::Metrics;
 pub(crate) use router::metrics_router;

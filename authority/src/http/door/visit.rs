@@ -22,9 +22,9 @@ use crate::http::problem::Refusal;
 use crate::http::schema::Schemas;
 use crate::service::AuthenticationError;
 
-/// The other end of the connection, as the listener saw it.
+/// The other end of the connection, as the listener saw it. Every request carries it among its extensions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source(pub(crate) SocketAddr);
+pub struct Source(pub SocketAddr);
 
 /// The longest target.
 const LONGEST_TARGET: usize = 1024;
