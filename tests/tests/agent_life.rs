@@ -96,19 +96,34 @@ fn the_daemon_has_one_capability_and_there_is_one_daemon() {
     let (state, config, socket) = (a.state(), a.config(), a.socket());
     let run = |state: &str, socket: &str| {
         let config = config.to_str().unwrap();
-        let arguments = ["run", "--config", config, "--state-dir", state, "--socket", socket];
+        let arguments = [
+            "run",
+            "--config",
+            config,
+            "--state-dir",
+            state,
+            "--socket",
+            socket,
+        ];
         a.try_run(arguments).unwrap()
     };
     let second = run(state.to_str().unwrap(), "/run/other.sock");
     assert_eq!(second.code, Some(7), "{second:?}");
-    assert!(second.err.contains("in use by another tidegate process"), "{second:?}");
+    assert!(
+        second.err.contains("in use by another tidegate process"),
+        "{second:?}"
+    );
     // Another state directory does not help: interface and socket are taken.
     let copy = overlay.folder().join("copy");
     let made = format!("cp -a {} {}", state.display(), copy.display());
     a.host().sh(&made).unwrap();
     let third = run(copy.to_str().unwrap(), socket.to_str().unwrap());
     assert_eq!(third.code, Some(7), "{third:?}");
-    assert_eq!(a.status().unwrap()["state"], "up", "the first is not disturbed");
+    assert_eq!(
+        a.status().unwrap()["state"],
+        "up",
+        "the first is not disturbed"
+    );
 }
 
 #[test]
@@ -132,12 +147,24 @@ fn pages_metrics_names_and_reports_tell_and_hold_no_secret() {
     assert!(a.cli(["whois", &address]).unwrap().contains("b"));
     assert_eq!(a.try_cli(["whois", "192.0.2.1"]).unwrap().code, Some(1));
 
-    let metrics = a.host().run("curl", ["-sf", "http://127.0.0.1:9477/metrics"]).unwrap();
-    let series = metrics.lines().filter(|line| line.starts_with("# TYPE")).count();
+    let metrics = a
+        .host()
+        .run("curl", ["-sf", "http://127.0.0.1:9477/metrics"])
+        .unwrap();
+    let series = metrics
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .count();
     assert!(series >= 30, "{series}");
-    assert!(metrics.contains("tidegate_state{state=\"up\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("tidegate_state{state=\"up\"} 1"),
+        "{metrics}"
+    );
     assert!(metrics.contains("tidegate_peers 1"), "{metrics}");
-    let health = a.host().run("curl", ["-s", "http://127.0.0.1:9477/health"]).unwrap();
+    let health = a
+        .host()
+        .run("curl", ["-s", "http://127.0.0.1:9477/health"])
+        .unwrap();
     let health: serde_json::Value = serde_json::from_str(&health).unwrap();
     assert!(health["checks"].as_array().unwrap().len() >= 6);
 
@@ -162,7 +189,10 @@ fn pages_metrics_names_and_reports_tell_and_hold_no_secret() {
 /// Nothing that a key file holds is in a report, in any spelling that such a file has.
 fn no_secret(node: &Node) {
     let report = node.cli(["bugreport"]).unwrap();
-    assert!(report.contains("\"status\"") && report.contains("tidegate_state"), "{report}");
+    assert!(
+        report.contains("\"status\"") && report.contains("tidegate_state"),
+        "{report}"
+    );
     let daemon = node.daemon().unwrap().output();
     for file in ["identity.key", "keys", "grants"] {
         let text = std::fs::read_to_string(node.state().join(file)).unwrap();

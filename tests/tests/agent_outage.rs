@@ -49,7 +49,7 @@ fn a_host_that_gets_another_address_is_found_again() {
     b.await_ping(&a).unwrap();
     let address = a.address(0).unwrap();
     b.host()
-        .sh("ip addr add 10.0.0.77/24 dev eth0; ip addr del 10.0.0.2/24 dev eth0; ip addr del fd00:5::2/64 dev eth0")
+        .sh("ip addr flush dev eth0 scope global; ip addr add 10.0.0.77/24 dev eth0")
         .unwrap();
     let start = Instant::now();
     wait_until(RESUME, "traffic from the new address", || b.pings(&address)).unwrap();
@@ -99,7 +99,9 @@ fn a_suspended_node_stops_and_returns_by_itself() {
     let b = overlay.node("b").unwrap();
     b.await_ping(&a).unwrap();
     let address = a.address(0).unwrap();
-    overlay.admin(["suspend", "b", "--reason", "looked-at"]).unwrap();
+    overlay
+        .admin(["suspend", "b", "--reason", "looked-at"])
+        .unwrap();
     b.await_state("suspended", RESUME).unwrap();
     assert_eq!(b.try_cli(["status"]).unwrap().code, Some(12));
     assert!(!b.pings(&address));
@@ -107,6 +109,9 @@ fn a_suspended_node_stops_and_returns_by_itself() {
     assert!(routes.contains("unreachable 10.211.0.0/16"), "{routes}");
     overlay.admin(["reinstate", "b"]).unwrap();
     let start = Instant::now();
-    wait_until(BACK, "traffic after the reinstatement", || b.pings(&address)).unwrap();
+    wait_until(BACK, "traffic after the reinstatement", || {
+        b.pings(&address)
+    })
+    .unwrap();
     println!("back {:?} after the reinstatement", start.elapsed());
 }

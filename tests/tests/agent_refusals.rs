@@ -46,8 +46,16 @@ fn a_join_that_cannot_be_leaves_nothing() {
 fn join_as(node: &Node, invite: &str, name: &str) -> Ended {
     let state = node.state();
     let state = state.to_str().unwrap();
-    node.try_run(["join", invite, "--name", name, "--no-start", "--state-dir", state])
-        .unwrap()
+    node.try_run([
+        "join",
+        invite,
+        "--name",
+        name,
+        "--no-start",
+        "--state-dir",
+        state,
+    ])
+    .unwrap()
 }
 
 #[test]
@@ -56,7 +64,13 @@ fn a_daemon_that_cannot_run_says_why() {
     let a = overlay.host("a").unwrap();
     let run = |arguments: &[&str]| {
         let (state, socket) = (a.state(), a.socket());
-        let fixed = ["run", "--state-dir", state.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        let fixed = [
+            "run",
+            "--state-dir",
+            state.to_str().unwrap(),
+            "--socket",
+            socket.to_str().unwrap(),
+        ];
         a.try_run(fixed.iter().chain(arguments)).unwrap()
     };
     let nobody = run(&[]);
@@ -77,7 +91,12 @@ fn a_daemon_that_cannot_run_says_why() {
         state.display(),
         a.socket().display(),
     );
-    let output = a.host().command("sh").args(["-c", &without]).output().unwrap();
+    let output = a
+        .host()
+        .command("sh")
+        .args(["-c", &without])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(8), "{}", output.stderr);
     assert!(output.stderr.contains("CAP_NET_ADMIN"), "{}", output.stderr);
 
@@ -103,7 +122,12 @@ fn a_full_disk_leaves_no_half_membership() {
         tidegate_tests::binary("tidegate").unwrap().display(),
         overlay.invite().unwrap(),
     );
-    let output = a.host().command("sh").args(["-c", &script]).output().unwrap();
+    let output = a
+        .host()
+        .command("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(10), "{}", output.stderr);
     assert!(output.stderr.contains("make room"), "{}", output.stderr);
     assert!(!output.text().contains("identity.key"), "{}", output.text());

@@ -146,7 +146,10 @@ impl Observer {
         };
         let connected = seen.status.peers.iter().filter(|peer| is_connected(peer));
         let connected: Vec<PeerId> = connected.map(|peer| peer.id).collect();
-        let peers = core.peers.iter().filter(|peer| connected.contains(&peer.id));
+        let peers = core
+            .peers
+            .iter()
+            .filter(|peer| connected.contains(&peer.id));
         let (pings, pongs): (Vec<_>, Vec<_>) = peers
             .filter_map(|peer| self.ping(core, peer))
             .map(|(ping, pong)| (ping, (ping.peer, pong)))

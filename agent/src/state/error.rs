@@ -45,9 +45,7 @@ pub enum StateError {
         reason: String,
     },
     /// Its content is not what was written.
-    #[error(
-        "{path} is damaged ({what}); run: tidegate leave - and join again with a new invite"
-    )]
+    #[error("{path} is damaged ({what}); run: tidegate leave - and join again with a new invite")]
     Damaged {
         /// The file.
         path: String,

@@ -94,7 +94,10 @@ impl Node {
     /// Starts the daemon, and waits until it can be spoken to.
     pub fn start(&mut self) -> Result<()> {
         let daemon = self.spawn()?;
-        let answers = || self.try_cli(["epoch"]).is_ok_and(|ended| ended.code == Some(0));
+        let answers = || {
+            self.try_cli(["epoch"])
+                .is_ok_and(|ended| ended.code == Some(0))
+        };
         wait_until(PATIENCE, "the daemon to answer", || {
             answers() || !daemon.is_running()
         })?;
@@ -107,7 +110,9 @@ impl Node {
     pub fn spawn_pending(&mut self) -> Result<()> {
         let daemon = self.spawn()?;
         wait_until(PATIENCE, "the daemon to answer", || {
-            self.try_cli(["status"]).is_ok_and(|ended| ended.code == Some(15)) || !daemon.is_running()
+            self.try_cli(["status"])
+                .is_ok_and(|ended| ended.code == Some(15))
+                || !daemon.is_running()
         })?;
         anyhow::ensure!(daemon.is_running(), "the daemon ended: {}", daemon.output());
         self.daemon = Some(daemon);
@@ -159,7 +164,10 @@ impl Node {
     }
 
     /// The same, however it ends.
-    pub fn try_cli<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+    pub fn try_cli<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Ended> {
         let socket = self.socket();
         let mut words: Vec<std::ffi::OsString> = arguments
             .into_iter()
@@ -170,7 +178,10 @@ impl Node {
     }
 
     /// Runs the program on the host, however it ends.
-    pub fn try_run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+    pub fn try_run<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Ended> {
         let output = self
             .host
             .command(binary("tidegate")?)
@@ -191,9 +202,11 @@ impl Node {
 
     /// Waits until the daemon says that it is in this state.
     pub fn await_state(&self, state: &str, within: Duration) -> Result<()> {
-        wait_until(within, &format!("{} to be {state}", self.host.name()), || {
-            self.status().is_ok_and(|status| status["state"] == state)
-        })?;
+        wait_until(
+            within,
+            &format!("{} to be {state}", self.host.name()),
+            || self.status().is_ok_and(|status| status["state"] == state),
+        )?;
         Ok(())
     }
 
