@@ -214,6 +214,11 @@ impl Member {
         self.circle.names()
     }
 
+    /// The keys that the genesis in force names, for whoever asks the authority; none once the root contradicts itself.
+    pub fn authority_keys(&self) -> Option<Keyring<Authority>> {
+        self.trust.keyring().ok()
+    }
+
     /// The keys that sign for the authority; none where the chain cannot be trusted.
     fn keyring(&self) -> Option<Keyring<Authority>> {
         let floor = self.floors.of(crate::FileName::Genesis);
