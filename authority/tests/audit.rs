@@ -5,85 +5,15 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::operators::{one_of_each, origin, policy};
-use support::{START, World, operator, revoke};
-use tidegate_authority::Authority;
+use support::log::{export, lively, names, records, verify, world};
+use support::operators::{one_of_each, policy};
+use support::{START, World};
 use tidegate_authority::service::{
-    Actor, Alarm, AuditCheckError, Entry, Event, Limits, verify_export, verify_log,
+    Actor, Alarm, AuditCheckError, Entry, Event, verify_export, verify_log,
 };
 use tidegate_authority::store::{Location, Store};
-use tidegate_proto::audit::{Chained, Fault, Record, Summary};
+use tidegate_proto::audit::{Fault, Record};
 use tidegate_proto::*;
-
-async fn records(authority: &Authority) -> Vec<Chained> {
-    authority.audit(Sequence::default(), None).await.unwrap()
-}
-
-async fn names(authority: &Authority) -> Vec<String> {
-    let records = records(authority).await;
-    records
-        .iter()
-        .map(|one| one.record.event.to_string())
-        .collect()
-}
-
-async fn count(authority: &Authority, event: Event) -> usize {
-    let names = names(authority).await;
-    names.iter().filter(|name| *name == event.name()).count()
-}
-
-async fn export(authority: &Authority) -> Vec<u8> {
-    let (mut export, mut bytes) = (authority.export_audit().await.unwrap(), Vec::new());
-    while let Some(lines) = export.next().await.unwrap() {
-        bytes.extend(lines);
-    }
-    bytes
-}
-
-async fn verify(world: &World) -> Result<Summary, AuditCheckError> {
-    let chain = world.authority.genesis_chain().await.unwrap();
-    verify_log(world.authority.store(), &chain).await
-}
-
-fn few(every: u32) -> Limits {
-    Limits {
-        checkpoint_every: every,
-        ..Limits::default()
-    }
-}
-
-async fn world(every: u32) -> World {
-    World::with(few(every), "10.211.0.0/16").await
-}
-
-/// A small network's first day, with something of everything.
-async fn lively(every: u32) -> World {
-    let mut world = world(every).await;
-    let people = one_of_each();
-    world.govern(&people.each_ref()).await;
-    let (node, other) = (world.member("web").await, world.member("db").await);
-    world
-        .node()
-        .join(&world.authority, "late", None)
-        .await
-        .unwrap();
-    world.authority.tick().await.unwrap();
-    let kind = RevocationKind::Suspended;
-    world
-        .authority
-        .revoke(node.id(), revoke(kind), operator())
-        .await
-        .unwrap();
-    let reason = "found".parse().unwrap();
-    world
-        .authority
-        .reinstate(node.id(), reason, operator())
-        .await
-        .unwrap();
-    other.renew(&world.authority).await.unwrap();
-    world.authority.rotate(operator()).await.unwrap();
-    world
-}
 
 #[tokio::test]
 async fn what_happens_is_recorded_with_who_and_what() {
@@ -287,96 +217,6 @@ async fn a_long_log_is_exported_in_pieces() {
         verify_export(&bytes[..], &chain).unwrap().records,
         u64::from(many)
     );
-}
-
-#[tokio::test]
-async fn a_stranger_does_not_fill_the_log() {
-    let world = lively(1000).await;
-    world.authority.tick().await.unwrap();
-    let before = records(&world.authority).await.len();
-    let here = origin();
-    let parts = RequestParts {
-        network: world.authority.network(),
-        origin: &here,
-        method: "GET",
-        target: "/v1/nodes",
-        body: b"",
-    };
-    let stranger = SigningKey::from_seed(&[250; 32]);
-    for round in 0..1000_u32 {
-        let nonce = support::operators::nonce();
-        let signature = parts.sign(&stranger, world.clock.now(), nonce);
-        let from = [10, 0, (round >> 8) as u8, round as u8].into();
-        let refused = world
-            .authority
-            .authenticate_operator(&signature, &parts, Some(from));
-        assert!(refused.await.is_err());
-    }
-    world.authority.tick().await.unwrap();
-    assert_eq!(records(&world.authority).await.len(), before);
-    world.hand.advance(Span::from_minutes(1));
-    world.authority.tick().await.unwrap();
-    let records = records(&world.authority).await;
-    let failures: Vec<_> = records
-        .iter()
-        .filter(|one| one.record.event.as_str() == Event::AuthFailed.name())
-        .collect();
-    assert_eq!(
-        failures.len(),
-        17,
-        "sixteen sources, and all others together"
-    );
-    let counted = |one: &&Chained| match one.record.detail[&"count".parse().unwrap()] {
-        tidegate_proto::audit::Fact::Number(number) => number,
-        ref other => panic!("{other:?}"),
-    };
-    assert_eq!(failures.iter().map(counted).sum::<u64>(), 1000);
-}
-
-#[tokio::test]
-async fn each_kind_of_refusal_is_counted_as_itself() {
-    let world = lively(1000).await;
-    let authority = &world.authority;
-    let [vera, _, ada, _] = one_of_each();
-    let caller = ada.caller(authority).await;
-    authority.rotate(caller.clone()).await.unwrap();
-    assert!(authority.rotate(caller).await.is_err());
-    assert!(
-        authority
-            .rotate(vera.caller(authority).await)
-            .await
-            .is_err()
-    );
-    let new = tidegate_proto::api::NewToken {
-        name: "ci".parse().unwrap(),
-        role: tidegate_proto::policy::OperatorRole::Viewer,
-        operations: None,
-        valid_for: Span::from_secs(1),
-    };
-    let made = authority
-        .new_token(new, ada.caller(authority).await)
-        .await
-        .unwrap();
-    world.hand.advance(Span::from_minutes(1));
-    let from = Some([192, 0, 2, 1].into());
-    assert!(
-        authority
-            .authenticate_token(&made.token, from)
-            .await
-            .is_err()
-    );
-    authority.alarm(Alarm::RateLimited, Actor::Stranger, from);
-    world.hand.advance(Span::from_minutes(1));
-    authority.tick().await.unwrap();
-    for event in [
-        Event::RequestReplayed,
-        Event::AccessRefused,
-        Event::TokenRefused,
-        Event::RateLimited,
-    ] {
-        assert_eq!(count(authority, event).await, 1, "{event}");
-    }
-    assert!(verify(&world).await.is_ok());
 }
 
 #[tokio::test]
