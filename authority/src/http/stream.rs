@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use tidegate_proto::api::StreamEvent;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::Events;
+use super::answer::{Beginning, Events};
 use super::app::{App, StreamPlace};
 use super::door::ByMember;
 use super::problem::Refusal;
@@ -35,6 +35,7 @@ async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEven
     let place = app.stream_place(asked.node)?;
     let last = last_event(&asked.headers);
     let events = app.authority().stream(asked.node, last).await?;
+    let beginning = Beginning::of(events.is_resumed());
     app.metrics().stream_opened("node", last.is_some());
     let open = Open {
         stopping: app.stopping(),
@@ -43,7 +44,7 @@ async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEven
         _permit: permit,
         _place: place,
     };
-    Ok(Events::new(Body::from_stream(open.frames())))
+    Ok(Events::new(beginning, Body::from_stream(open.frames())))
 }
 
 /// Behind which event the client resumes; an id that cannot be read counts as none.

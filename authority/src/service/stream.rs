@@ -54,6 +54,8 @@ pub struct NodeStream {
     authority: Authority,
     node: NodeId,
     subscription: Subscription,
+    /// Whether it goes on where an earlier one ended.
+    resumed: bool,
     ready: VecDeque<Rendered>,
     /// What comes after what is ready: the list goes first, to everybody.
     waiting: Option<News>,
@@ -108,6 +110,11 @@ impl News {
 }
 
 impl NodeStream {
+    /// Whether it goes on where an earlier one ended. If not, it begins with everything that holds now.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// The next event and the place to resume behind it. `None` ends the stream: the node was too slow, is not a
     /// member any more, or the authority stops.
     pub async fn next(&mut self) -> Option<(Option<EventId>, Rendered)> {
@@ -304,6 +311,7 @@ impl Authority {
             authority: self.clone(),
             node,
             subscription,
+            resumed: !anew,
             ready: VecDeque::new(),
             roster: None,
             certificate: None,

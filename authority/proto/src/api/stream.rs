@@ -8,6 +8,10 @@ use crate::envelope::Signed;
 use crate::net::Endpoint;
 use crate::policy::Policy;
 
+/// The header of a stream's answer that says whether it goes on where the client's last one ended: `true`, or `false`
+/// where it begins with everything that holds now.
+pub const RESUMED_HEADER: &str = "tidegate-resumed";
+
 /// A grant and the revocation list that it must be used with, in one.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GrantWithList {
