@@ -92,8 +92,9 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
                 Ok((config, fresh)) => {
                     app.reload(&config);
                     tls.replace(fresh);
-                    logging.reload(&config.log);
+                    // Said under the level of before: the new one may hide it.
                     tracing::info!("settings, TLS key and genesis were read again");
+                    logging.reload(&config.log);
                 }
                 Err(error) => tracing::error!(%error, "not reloaded; all stays as it was"),
             },

@@ -85,7 +85,7 @@ impl Installed {
     /// Starts the server, and waits until it listens.
     pub async fn serve(&self) -> Server {
         let log = self.dir.with_extension("log");
-        let out = fs::File::options().create(true).append(true).open(&log);
+        let out = fs::File::create(&log);
         let child = Command::new(PROGRAM)
             .args(["serve", "--dir"])
             .arg(&self.dir)
