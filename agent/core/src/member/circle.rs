@@ -122,11 +122,8 @@ impl Member {
         };
         for (node, known) in known {
             let own_addresses = addresses_of(&known.certificate).map(Prefix::host);
-            let behind = subnets
-                .routes
-                .iter()
-                .filter(|(_, leads)| **leads == node)
-                .map(|(route, _)| *route);
+            let leads = |(_, leads): &(&Prefix, &NodeId)| **leads == node;
+            let behind = subnets.routes.iter().filter(leads).map(|(route, _)| *route);
             let peer = Peer {
                 id: self.numbers.of(known.certificate.wireguard),
                 certificate: known.certificate.clone(),
@@ -137,11 +134,15 @@ impl Member {
             circle.peers.insert(node, peer);
         }
         self.spread_out(&mut circle, &own);
-        // A guard over the way to a node would cut that way.
+        self.guard(&circle, subnets.routes.into_keys());
+        Some(circle)
+    }
+
+    /// Accepted networks stay guarded until `down`; but a guard over the way to a node would cut that way.
+    fn guard(&mut self, circle: &Circle, accepted: impl Iterator<Item = Prefix>) {
         let looped = |route: &Prefix| circle.loops.iter().any(|(other, _)| other == route);
         self.recent.guarded.retain(|route| !looped(route));
-        self.recent.guarded.extend(subnets.routes.into_keys());
-        Some(circle)
+        self.recent.guarded.extend(accepted);
     }
 
     /// The circle in the data plane's words.

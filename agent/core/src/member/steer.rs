@@ -1,13 +1,11 @@
 //! From what counts to what the data plane and the host are to know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_proto::{
-    Certificate, Endpoint, EpochNumber, NodeId, Prefix, Standing, UnixTime, Verified,
-};
+use tidegate_proto::{Certificate, Endpoint, EpochNumber, NodeId, Standing, UnixTime, Verified};
 use tidegate_wg::{Event as PlaneEvent, Mono, PeerId};
 
 use super::Member;
@@ -237,42 +235,27 @@ impl Member {
         if self.recent.wish == Wish::Down {
             return None;
         }
-        let flows = self
-            .plane
-            .as_ref()
-            .is_some_and(|plane| plane.told().active.is_some());
+        let told = self.plane.as_ref().map(Plane::told);
+        let flows = told.is_some_and(|told| told.active.is_some());
         let own = self.certificate.current();
-        let addresses: Vec<IpAddr> = own
-            .map(|own| addresses_of(own).to_vec())
-            .unwrap_or_default();
-        let default = |route: &&Prefix| route.length() == 0;
-        let served = |route: &&Prefix| self.choices.serve.contains(route);
+        let served = own.iter().flat_map(|own| own.routes.iter());
+        let (exit, subnets) = self
+            .recent
+            .guarded
+            .iter()
+            .partition(|route| route.length() == 0);
         Some(HostWish {
             traffic: if flows {
                 Traffic::Flows
             } else {
                 Traffic::Stopped
             },
-            addresses: addresses.into_iter().collect(),
+            addresses: own.iter().flat_map(|own| addresses_of(own)).collect(),
             overlay: self.genesis().prefixes().collect(),
-            subnets: self
-                .recent
-                .guarded
-                .iter()
-                .filter(|route| !default(route))
-                .copied()
-                .collect(),
-            exit: self
-                .recent
-                .guarded
-                .iter()
-                .filter(default)
-                .copied()
-                .collect(),
-            serve: own
-                .iter()
-                .flat_map(|own| own.routes.iter())
-                .filter(served)
+            subnets,
+            exit,
+            serve: served
+                .filter(|route| self.choices.serve.contains(route))
                 .copied()
                 .collect(),
             mtu: self.choices.mtu,

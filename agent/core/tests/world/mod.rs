@@ -11,6 +11,8 @@
 pub mod authority;
 pub mod node;
 pub mod plane;
+pub mod releases;
+pub mod signing;
 
 use std::collections::BTreeMap;
 
