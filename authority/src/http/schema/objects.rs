@@ -1,4 +1,5 @@
 //! Objects, field by field.
+#![allow(clippy::wildcard_imports, reason = "it describes all that there is")]
 
 use serde_json::{Value, json};
 use tidegate_proto::api::*;
