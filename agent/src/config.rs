@@ -36,7 +36,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// It says something that is not understood.
-    #[error("{path}: {reason}; the keys are described in tidegate.toml(5), none was applied")]
+    #[error("{path}: {reason}; put it right, nothing of the file was applied")]
     Invalid {
         /// The file.
         path: String,
@@ -139,7 +139,7 @@ impl Config {
             path: path.display().to_string(),
             reason,
         };
-        let config: Self = toml::from_str(text).map_err(|error| invalid(one_line(&error)))?;
+        let config: Self = toml::from_str(text).map_err(|error| invalid(one_line(text, &error)))?;
         config
             .check()
             .map_err(|reason| invalid(reason.to_owned()))?;
@@ -177,13 +177,15 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn one_line(error: &toml::de::Error) -> String {
-    let place = error.span().map(|span| span.start);
+/// The error with the line that it is about.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().replace('\n', " ");
-    match place {
-        Some(at) => format!("at byte {at}: {message}"),
-        None => message,
-    }
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(number) = before.map(|before| before.matches('\n').count()) else {
+        return message;
+    };
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    format!("line {} ({line}): {message}", number + 1)
 }
 
 #[cfg(test)]

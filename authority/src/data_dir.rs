@@ -292,17 +292,19 @@ const LOOK: Duration = Duration::from_secs(2);
 impl DataDir {
     /// Has `authority` take on successions as they are installed here, for as long as this is awaited.
     pub async fn watch(&self, authority: &Authority) {
-        let mut refused = None;
+        let mut told = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let have = authority.revision().value();
-            if refused == Some(have) || !self.genesis_file(have + 1).exists() {
+            let next = authority.revision().value() + 1;
+            if !self.genesis_file(next).exists() {
                 continue;
             }
-            if let Err(error) = self.reload(authority).await {
-                tracing::error!(%error, revision = have + 1, "a genesis succession was not put in force");
-                refused = Some(have); // said once; a reload by hand tries again
+            // The database may be busy for now, a key may come later: tried again each time, told once.
+            let refused = self.reload(authority).await.err();
+            if let Some(error) = refused.as_ref().filter(|_| told != refused) {
+                tracing::error!(%error, revision = next, "a genesis succession was not put in force");
             }
+            told = refused;
         }
     }
 

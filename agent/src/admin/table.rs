@@ -92,7 +92,7 @@ mod tests {
             ["longer".into(), "b".into()],
         ];
         let text = table(["name", "value"], rows, "none");
-        assert_eq!(text, "NAME     VALUE\na        long value\nlonger   b\n");
+        assert_eq!(text, "NAME    VALUE\na       long value\nlonger  b\n");
         assert_eq!(table(["name"], [], "There is none."), "There is none.\n");
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneReport, State, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State, Wish,
 };
 use tidegate_netconfig::Ending;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -120,11 +120,7 @@ impl Loop {
 
     fn carry(&mut self, output: Output) {
         match output {
-            Output::Plane(order) => {
-                if !self.parts.plane.order(order) {
-                    self.refused("data plane", Input::Plane(PlaneReport::Gone));
-                }
-            }
+            Output::Plane(order) => self.order(order),
             Output::Host(wish) => self.parts.network.wish(wish),
             Output::Store(file) => {
                 let token = file.token;
@@ -141,6 +137,12 @@ impl Loop {
             }
             Output::Tell(event) => self.tell(&event),
             _ => {}
+        }
+    }
+
+    fn order(&self, order: PlaneOrder) {
+        if !self.parts.plane.order(order) {
+            self.refused("data plane", Input::Plane(PlaneReport::Gone));
         }
     }
 

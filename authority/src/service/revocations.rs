@@ -4,7 +4,7 @@ use tidegate_proto::api::{RevocationStatus, Revoke};
 use tidegate_proto::bound::PublishedBound;
 use tidegate_proto::{
     BoundedList, ListPlace, NodeId, Reason, RevocationEntry, RevocationKind, RevocationList,
-    Serial, SignError, Signed, Span, UnixTime,
+    SignError, Signed, Span, UnixTime,
 };
 
 use super::addresses::ADDRESS_HELD;
@@ -133,7 +133,7 @@ impl Authority {
         list::expire(tx.connection(), now).await?;
         let entry = RevocationEntry {
             identity: node.identity,
-            serials_up_to: node.serial.unwrap_or_else(Serial::default),
+            serials_up_to: node.serial.unwrap_or_default(),
             kind: revoke.kind,
             reason: revoke.reason.clone(),
             since: now,

@@ -73,6 +73,7 @@ pub async fn lively(every: u32) -> World {
         .reinstate(node.id(), reason, operator())
         .await
         .unwrap();
+    world.hand.advance(Span::from_minutes(15)); // what is young is not renewed
     other.renew(&world.authority).await.unwrap();
     world.authority.rotate(operator()).await.unwrap();
     world
