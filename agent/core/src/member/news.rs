@@ -189,6 +189,7 @@ impl Member {
             node: self.node,
             time: self.clock.time(now),
         };
+        let first = self.roster.version().is_none();
         match self.roster.take(update, &judge) {
             Ok(taken) => {
                 for (node, why) in &taken.left_out {
@@ -200,7 +201,10 @@ impl Member {
                     self.asks.resync.done();
                 }
                 self.circle.outdate();
-                self.saver.soon(FileName::Roster, now);
+                match first {
+                    true => self.saver.now(FileName::Roster, now), // without it a restart knows nobody
+                    false => self.saver.soon(FileName::Roster, now),
+                }
             }
             Err(error) => self.roster_refused(&error),
         }
