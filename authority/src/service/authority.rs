@@ -154,7 +154,7 @@ impl Authority {
     /// Opens the database, follows the genesis chain, and checks that the keys can sign.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let store = Store::open(&options.location, options.clock.clone()).await?;
-        let chain = super::genesis::follow(&store, options.genesis).await?;
+        let (chain, fresh) = super::genesis::follow(&store, options.genesis).await?;
         let trust = Trust::of(chain, &options.keys)?;
         let feed = super::telling::feed(&store, &options.limits).await?;
         let authority = Self(Arc::new(Inner {
@@ -175,6 +175,7 @@ impl Authority {
             used: Mutex::default(),
             audit_head: watch::Sender::new(Sequence::default()),
         }));
+        authority.keep_fresh(fresh).await?;
         // From the first moment on there is a list, if an empty one.
         authority
             .effect(async move |this, tx| this.keep_up::<OpenError>(tx).await)

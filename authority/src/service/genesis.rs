@@ -6,42 +6,67 @@ use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, SigningKey,
 
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
-use super::{AccessError, Authority, Caller, Notice};
+use super::{AccessError, Actor, Authority, Caller, Notice};
 use crate::store::{Connection, Store, StoreError, Tx, epoch, genesis, list, recovery};
 
-/// Follows the chain: what the database holds, and then what `outside` adds, which is kept as well.
+/// What of the chain is not in the database yet.
+pub(super) struct Fresh {
+    genesis: Vec<Signed<Genesis>>,
+    /// Whether the database holds revisions before these.
+    succeeds: bool,
+}
+
+/// Follows the chain: what the database holds, and then what `outside` adds.
 pub(super) async fn follow(
     store: &Store,
     outside: Vec<Signed<Genesis>>,
-) -> Result<TrustChain, OpenError> {
+) -> Result<(TrustChain, Fresh), OpenError> {
     let kept = genesis::all(&mut *store.read().await?).await?;
     let known = kept.first().or(outside.first());
     let mut chain = TrustChain::trusting(known.ok_or(OpenError::NoGenesis)?)?;
     let mut fresh = Vec::new();
     if kept.is_empty() {
-        fresh.push((chain.genesis().revision, chain.genesis().signed().clone()));
+        fresh.push(chain.genesis().signed().clone());
     }
     for genesis in &kept {
         chain.succeed(genesis)?;
     }
     for genesis in outside {
         if chain.succeed(&genesis)? == Accepted::New {
-            fresh.push((chain.genesis().revision, genesis));
+            fresh.push(genesis);
         }
     }
-    let keep = async move |tx: &mut Tx| -> Result<(), StoreError> {
-        for (revision, signed) in &fresh {
-            genesis::keep(tx.connection(), *revision, signed).await?;
-        }
-        Ok(())
+    let fresh = Fresh {
+        genesis: fresh,
+        succeeds: !kept.is_empty(),
     };
-    store
-        .write(move |tx| Box::pin(async move { keep(tx).await }))
-        .await?;
-    Ok(chain)
+    Ok((chain, fresh))
 }
 
 impl Authority {
+    /// Keeps what was found of the chain outside the database, as when a succession was installed meanwhile.
+    pub(super) async fn keep_fresh(&self, fresh: Fresh) -> Result<(), OpenError> {
+        let last = self.trust().revision().value();
+        let first = last + 1 - fresh.genesis.len() as u64;
+        let this = self.clone();
+        let keep = async move |tx: &mut Tx| -> Result<(), OpenError> {
+            for (revision, genesis) in (first..).zip(&fresh.genesis) {
+                let revision = Revision::new(revision).ok_or(OpenError::NoGenesis)?;
+                genesis::keep(tx.connection(), revision, genesis).await?;
+                if fresh.succeeds {
+                    let entry = Entry::new(Event::GenesisSucceeded, &Actor::System, revision);
+                    this.record(tx, entry.with("digest", genesis.digest()))
+                        .await?;
+                }
+            }
+            Ok(())
+        };
+        let store = &self.0.store;
+        store
+            .write(move |tx| Box::pin(async move { keep(tx).await }))
+            .await
+    }
+
     /// The genesis chain, the first revision first.
     pub async fn genesis_chain(&self) -> Result<Vec<Signed<Genesis>>, StoreError> {
         genesis::all(&mut *self.0.store.read().await?).await
