@@ -2,12 +2,13 @@
 
 mod admin;
 mod failure;
+mod manual;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use failure::{Exit, Failure};
 
@@ -27,6 +28,9 @@ struct Program {
 enum Command {
     /// Run a network: admit, revoke, and see who confirmed it
     Admin(admin::Admin),
+    /// Write the manual pages and completions that the packages ship
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 /// Runs the command that the arguments name.
@@ -37,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let done = match program.command {
         Command::Admin(admin) => admin.run(),
+        Command::Manual(manual) => manual.run(Program::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

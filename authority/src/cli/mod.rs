@@ -3,11 +3,12 @@
 mod genesis;
 mod init;
 mod keys;
+mod manual;
 mod settings;
 mod tls;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tidegate_proto::UnixTime;
 
 /// The authority of a Tidegate network: its keys, its genesis, and the service that admits, signs and revokes.
@@ -43,6 +44,9 @@ enum Command {
     /// With --name everything is made on this machine, the root key too. With --genesis it is installed after a
     /// ceremony elsewhere.
     Init(Box<init::Init>),
+    /// Write the manual pages and completions that the packages ship
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 impl Program {
@@ -54,6 +58,7 @@ impl Program {
             Command::Genesis(command) => command.run(now),
             Command::Tls(tls) => tls.run(),
             Command::Init(init) => init.run(now),
+            Command::Manual(manual) => manual.run(Self::command()),
         }
     }
 }
