@@ -40,6 +40,7 @@ mod data_dir;
 mod file;
 mod fingerprint;
 mod genesis_file;
+pub mod http;
 mod inspection;
 pub mod installation;
 mod key_file;

@@ -20,6 +20,7 @@
 mod answer;
 mod clock;
 mod connection;
+mod download;
 mod error;
 mod exchange;
 mod genesis;
@@ -34,6 +35,7 @@ mod stream;
 mod tls;
 
 pub use clock::Clock;
+pub use download::Download;
 pub use error::{ClientError, StreamEnd};
 pub use exchange::{Client, Timeouts};
 pub use genesis::{GenesisChain, GenesisChainError, join};

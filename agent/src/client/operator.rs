@@ -7,17 +7,17 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_proto::api::{
-    Approval, Decision, EpochView, Epochs, Invites, MadeInvite, MadeToken, NewInvite, NewToken,
-    NodeStatus, NodeView, Nodes, Operators, Override, PolicyInForce, PolicyProposal, PolicyReport,
-    PolicyText, RevocationReport, RevocationStatus, Revocations, Tokens,
+    Approval, AuditPage, Decision, EpochView, Epochs, Invites, MadeInvite, MadeToken, NewInvite,
+    NewOperator, NewToken, NodeStatus, NodeView, Nodes, OperatorView, Operators, Override,
+    PolicyInForce, PolicyProposal, PolicyReport, PolicyText, RecoveryView, RevocationReport,
+    RevocationStatus, Revocations, Tokens,
 };
-use tidegate_proto::policy::Operator;
 use tidegate_proto::{
     Certificate, InviteId, NameError, NodeId, NodeName, OperatorId, Sequence, Signed, TokenId,
 };
 
 use super::request::Ask;
-use super::{Client, ClientError, EventStream, Identity};
+use super::{Client, ClientError, Download, EventStream, Identity};
 
 /// More bytes than any answer has that is no list of something.
 const SMALL: usize = 256 * 1024;
@@ -192,7 +192,7 @@ impl OperatorClient {
     }
 
     /// Names somebody who may decide.
-    pub async fn add_operator(&self, operator: &Operator) -> Result<PolicyInForce, ClientError> {
+    pub async fn add_operator(&self, operator: &NewOperator) -> Result<OperatorView, ClientError> {
         self.send(Method::POST, "/v1/operators".to_owned(), operator)
             .await
     }
@@ -218,10 +218,26 @@ impl OperatorClient {
         self.delete(format!("/v1/tokens/{token}")).await
     }
 
+    /// How the recovery of a restored authority stands.
+    pub async fn recovery(&self) -> Result<RecoveryView, ClientError> {
+        self.fetch("/v1/recovery", LARGE).await
+    }
+
     /// Ends recovery before every node has reported.
     pub async fn end_recovery(&self, why: &Override) -> Result<(), ClientError> {
         let ask = Ask::with(Method::POST, "/v1/recovery/override", why)?;
         self.client.tell(&self.identity, ask).await
+    }
+
+    /// At most `limit` records of the audit log, behind the one with this sequence.
+    pub async fn audit(&self, after: Sequence, limit: u32) -> Result<AuditPage, ClientError> {
+        self.fetch(format!("/v1/audit?after={after}&limit={limit}"), LARGE)
+            .await
+    }
+
+    /// The whole audit log as JSON lines, piece by piece. Nothing about it has been verified.
+    pub async fn audit_export(&self) -> Result<Download, ClientError> {
+        Download::open(&self.client, &self.identity, "/v1/audit/export").await
     }
 
     /// Opens the stream of everything that changes, behind the event with the id `last`.

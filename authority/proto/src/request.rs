@@ -26,6 +26,11 @@ pub struct Nonce([u8; 16]);
 base64_bytes!(Nonce, 16);
 
 impl Nonce {
+    /// A nonce that was kept or agreed upon.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// A new nonce.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut nonce = [0; 16];

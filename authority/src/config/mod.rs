@@ -229,8 +229,8 @@ impl Config {
             pending_for: self.limits.pending_for,
             invites: self.limits.invites,
             offline_after: self.limits.offline_after,
+            receipt_overdue: self.limits.receipt_overdue,
             checkpoint_every: self.audit.checkpoint_every,
-            receipt_due: self.limits.receipt_overdue,
         }
     }
 }

@@ -226,11 +226,7 @@ impl Authority {
 
     /// Records an event that has no other effect here: start and stop, backups, rotated keys.
     pub async fn log(&self, entry: Entry) -> Result<(), StoreError> {
-        let this = self.clone();
-        let log = async move |tx: &mut Tx| this.record(tx, entry).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { log(tx).await }))
+        self.effect(async move |this, tx| this.record(tx, entry).await)
             .await
     }
 
@@ -254,11 +250,7 @@ impl Authority {
 
     /// A checkpoint over everything that was recorded so far.
     pub async fn checkpoint(&self) -> Result<(Checkpoint, Signed<Checkpoint>), ReadError> {
-        let this = self.clone();
-        let sign = async move |tx: &mut Tx| this.checkpoint_within(tx).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { sign(tx).await }))
+        self.effect(async move |this, tx| this.checkpoint_within(tx).await)
             .await
     }
 
@@ -287,19 +279,14 @@ impl Authority {
 
     /// Records the alarms that are still counted and signs the head, before the authority stops.
     pub(super) async fn finish_audit(&self) {
-        let this = self.clone();
-        let finish = async move |tx: &mut Tx| -> Result<(), ReadError> {
+        let finish = async |this: &Self, tx: &mut Tx| -> Result<(), ReadError> {
             this.record_alarms(tx, true).await?;
             match this.checkpoint_within(tx).await {
                 Ok(_) | Err(ReadError::NotYet(_)) => Ok(()),
                 Err(error) => Err(error),
             }
         };
-        let finished: Result<(), ReadError> = self
-            .0
-            .store
-            .write(move |tx| Box::pin(async move { finish(tx).await }))
-            .await;
+        let finished = self.effect(finish).await;
         if let Err(error) = finished {
             tracing::warn!(%error, "the audit log was not sealed; its last records are not covered by a checkpoint");
         }

@@ -13,9 +13,10 @@ use tokio::sync::{Notify, watch};
 
 use super::alarms::Alarms;
 use super::directory::Directory;
-use super::feed::{Feed, Notice, Subscription};
+use super::feed::{EventId, Feed, Notice, Subscription};
 use super::heartbeats::Pulse;
 use super::policies::InForce;
+use super::stream::Commons;
 use crate::clock::Clock;
 use crate::signer::{AtRestKey, Signer, SignerError};
 use crate::store::list::Current;
@@ -35,7 +36,7 @@ pub struct Limits {
     /// Every so many audit records the authority signs the head of the log.
     pub checkpoint_every: u32,
     /// A node that is there and has not confirmed a revocation after so long is recorded as overdue.
-    pub receipt_due: Span,
+    pub receipt_overdue: Span,
 }
 
 impl Default for Limits {
@@ -45,8 +46,8 @@ impl Default for Limits {
             pending_for: Span::from_hours(7 * 24),
             invites: 1000,
             offline_after: Span::from_secs(90),
-            checkpoint_every: 256,
-            receipt_due: Span::from_secs(60),
+            checkpoint_every: 1000,
+            receipt_overdue: Span::from_secs(60),
         }
     }
 }
@@ -121,6 +122,7 @@ pub(crate) struct Inner {
     pub(crate) used: Mutex<BTreeMap<TokenId, UnixTime>>,
     /// The sequence of the last audit record.
     pub(crate) audit_head: watch::Sender<Sequence>,
+    pub(crate) commons: Commons,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -167,6 +169,7 @@ impl Authority {
             alarms: Mutex::default(),
             used: Mutex::default(),
             audit_head: watch::Sender::new(Sequence::default()),
+            commons: Commons::default(),
         }));
         authority.first_list().await?;
         Ok(authority)
@@ -174,11 +177,7 @@ impl Authority {
 
     /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
-        let this = self.clone();
-        let refresh = async move |tx: &mut Tx| this.refresh_list::<OpenError>(tx).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { refresh(tx).await }))
+        self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
             .await
     }
 
@@ -190,6 +189,24 @@ impl Authority {
     /// The genesis in force.
     pub fn genesis(&self) -> Signed<Genesis> {
         self.trust().chain.genesis().signed().clone()
+    }
+
+    /// The genesis revision in force.
+    pub fn revision(&self) -> Revision {
+        self.trust().chain.genesis().revision
+    }
+
+    /// The place of the revocation list in force.
+    pub async fn list_sequence(&self) -> Result<Option<Sequence>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        Ok(crate::store::list::place(&mut connection)
+            .await?
+            .map(|place| place.sequence))
+    }
+
+    /// The origins that the genesis names.
+    pub fn urls(&self) -> tidegate_proto::BoundedList<tidegate_proto::Origin, 8> {
+        self.trust().chain.genesis().urls.clone()
     }
 
     /// The keys whose signatures count.
@@ -212,6 +229,11 @@ impl Authority {
         self.0.feed.follow()
     }
 
+    /// Everything that changed behind `id`; none if that is not known any more.
+    pub fn resume(&self, id: EventId) -> Option<Subscription> {
+        self.0.feed.resume(id)
+    }
+
     /// Waits until what was accepted is on disk, and takes on nothing more.
     pub async fn close(&self) {
         self.finish_audit().await;
@@ -220,6 +242,21 @@ impl Authority {
 
     pub(crate) fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.0.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Carries out `effect` as one serialised transaction, and returns when it is on disk. If it fails, or the commit
+    /// does, nothing of it remains and nobody hears of it.
+    pub(crate) async fn effect<T, E, F>(&self, effect: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Self, &mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let this = self.clone();
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { effect(&this, tx).await }))
+            .await
     }
 
     /// Has `notice` published once the change is on disk.

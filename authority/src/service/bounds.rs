@@ -61,16 +61,12 @@ impl Authority {
     /// the longest lease from there.
     pub async fn note_ledger_gap(&self, until: UnixTime, caller: Caller) -> Result<(), StoreError> {
         let gap = LedgerGap::new(until, &self.trust().chain.genesis().ceilings);
-        let this = self.clone();
-        let note = async move |tx: &mut Tx| -> Result<(), StoreError> {
+        self.effect(async move |this, tx| -> Result<(), StoreError> {
             revocation::note_gap(tx.connection(), &gap).await?;
             let entry = Entry::new(Event::LedgerGap, &caller.actor, "release ledger");
             this.record(tx, entry.time("until", until)).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { note(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// How the revocation that began with `list` stands.

@@ -100,12 +100,7 @@ impl Authority {
         }
         self.check_answer(&request.keys, &request.challenge, &request.answer, &caller)
             .map_err(NodeError::Keys)?;
-        let this = self.clone();
-        self.0
-            .store
-            .write(move |tx| {
-                Box::pin(async move { this.renew_within(tx, node, request, caller).await })
-            })
+        self.effect(async move |this, tx| this.renew_within(tx, node, request, caller).await)
             .await
     }
 

@@ -22,28 +22,20 @@ impl Authority {
         if self.recovery().await?.is_some() {
             return Ok(self.clock().now() + ROUND); // nothing is due before it is over
         }
-        let this = self.clone();
-        let due = async move |tx: &mut Tx| -> Result<(), EpochError> {
+        self.effect(async move |this, tx| -> Result<(), EpochError> {
             this.refresh_list::<EpochError>(tx).await?;
             this.open_due(tx).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { due(tx).await }))
-            .await?;
+        })
+        .await?;
         self.release_due().await?;
-        let this = self.clone();
-        let rest = async move |tx: &mut Tx| -> Result<(), EpochError> {
+        self.effect(async move |this, tx| -> Result<(), EpochError> {
             this.keep_pulse(tx).await?;
             this.keep_used(tx).await?;
             this.record_alarms(tx, false).await?;
             this.settle_revocations::<EpochError>(tx).await?;
             this.forget(tx).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { rest(tx).await }))
-            .await?;
+        })
+        .await?;
         Ok(self.next_opening().await?.min(self.clock().now() + ROUND))
     }
 

@@ -16,10 +16,7 @@ impl Authority {
     pub async fn enroll(&self, request: Enroll, caller: Caller) -> Result<Enrolled, EnrollError> {
         self.check_answer(&request.keys, &request.challenge, &request.answer, &caller)?;
         self.check_routes(&request.routes)?;
-        let this = self.clone();
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { this.enroll_within(tx, request, caller).await }))
+        self.effect(async move |this, tx| this.enroll_within(tx, request, caller).await)
             .await
     }
 
@@ -265,12 +262,7 @@ impl Authority {
     ) -> Result<Signed<Certificate>, MembershipError> {
         self.check_routes(&approval.routes)
             .map_err(MembershipError::Enroll)?;
-        let this = self.clone();
-        self.0
-            .store
-            .write(move |tx| {
-                Box::pin(async move { this.approve_within(tx, node, approval, caller).await })
-            })
+        self.effect(async move |this, tx| this.approve_within(tx, node, approval, caller).await)
             .await
     }
 
@@ -304,8 +296,7 @@ impl Authority {
         reason: Reason,
         caller: Caller,
     ) -> Result<(), MembershipError> {
-        let this = self.clone();
-        let deny = async move |tx: &mut Tx| -> Result<(), MembershipError> {
+        self.effect(async move |this, tx| -> Result<(), MembershipError> {
             this.admit(tx, &caller, Operation::Deny).await?;
             let mut node = node::load(tx.connection(), node)
                 .await?
@@ -319,11 +310,8 @@ impl Authority {
             this.record(tx, entry.with("reason", &reason)).await?;
             node.reason = reason;
             Ok(this.touch(tx, &mut node).await?)
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { deny(tx).await }))
-            .await
+        })
+        .await
     }
 }
 

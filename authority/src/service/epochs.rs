@@ -96,19 +96,15 @@ impl Authority {
 
     /// Starts a new epoch at once. One that was opened ahead is drawn again and begins now.
     pub async fn rotate(&self, caller: Caller) -> Result<EpochView, EpochError> {
-        let this = self.clone();
-        let rotate = async move |tx: &mut Tx| -> Result<EpochView, EpochError> {
+        self.effect(async move |this, tx| -> Result<EpochView, EpochError> {
             this.admit(tx, &caller, Operation::RotateEpoch).await?;
             let fresh = this.rotate_within(tx).await?;
             let entry = Entry::new(Event::EpochRotated, &caller.actor, fresh.number);
             this.record(tx, entry.count("redraw", fresh.redraw)).await?;
             this.has_work(tx);
             Ok(view(&fresh, 0))
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { rotate(tx).await }))
-            .await
+        })
+        .await
     }
 
     async fn rotate_within(&self, tx: &mut Tx) -> Result<Epoch, EpochError> {

@@ -169,6 +169,40 @@ impl Subscription {
         }
     }
 
+    /// Waits until there is a notice to take; false if the authority stops. What is awaited here can be given up.
+    pub(super) async fn wait(&mut self) -> bool {
+        loop {
+            let _ = self.heads.borrow_and_update();
+            if self.last < self.head() {
+                return true;
+            }
+            if self.heads.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// The latest list among the notices that were not taken yet.
+    pub(super) fn list_ahead(&self) -> Option<Sequence> {
+        let ring = self.feed.ring();
+        let begin = usize::try_from((self.last + 1).saturating_sub(ring.first)).ok()?;
+        let unread = ring.notices.iter().skip(begin).rev();
+        unread.into_iter().find_map(|notice| match notice {
+            Notice::List(sequence) => Some(*sequence),
+            _ => None,
+        })
+    }
+
+    /// How many follow.
+    pub(super) fn followers(&self) -> usize {
+        self.feed.head.receiver_count()
+    }
+
+    /// The number of the last notice that was published.
+    pub(super) fn head(&self) -> u64 {
+        *self.feed.head.borrow()
+    }
+
     /// The next notice if there is one already; the inner `None` ends the subscription.
     fn ready(&mut self) -> Option<Option<Notice>> {
         let _ = self.heads.borrow_and_update();

@@ -61,12 +61,7 @@ impl Authority {
             return Ok(());
         }
         let trust = Arc::new(Trust::of(chain, &self.0.keys)?);
-        let this = self.clone();
-        let install =
-            async move |tx: &mut Tx| this.install_within(tx, &genesis, trust, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { install(tx).await }))
+        self.effect(async move |this, tx| this.install_within(tx, &genesis, trust, &caller).await)
             .await
     }
 

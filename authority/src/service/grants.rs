@@ -106,15 +106,11 @@ impl Authority {
             .clone()
             .seal_all(recipients, self.clock().now())
             .await?;
-        let this = self.clone();
-        let release = async move |tx: &mut Tx| {
+        self.effect(async move |this, tx| {
             this.release_within(tx, &batch, grants, nobody && node.is_none())
                 .await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { release(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// Within the transaction: the epoch and the list are still those, each node may still have its grant; then the

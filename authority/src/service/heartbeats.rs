@@ -50,12 +50,8 @@ impl Authority {
             return Err(NodeError::NotMember(status));
         }
         self.refuse_replay(node, &caller)?;
-        let this = self.clone();
         if let Some(record) = heartbeat.record {
-            let take = async move |tx: &mut Tx| this.take_record(tx, node, record, from).await;
-            self.0
-                .store
-                .write(move |tx| Box::pin(async move { take(tx).await }))
+            self.effect(async move |this, tx| this.take_record(tx, node, record, from).await)
                 .await?;
         }
         let presence = Presence {

@@ -1,6 +1,6 @@
 //! Invites.
 
-use tidegate_proto::{Digest, Invite, InviteToken, Span};
+use tidegate_proto::{Digest, Invite, InviteId, InviteToken, Span};
 
 use super::audit::{Entry, Event};
 use super::authority::rng;
@@ -32,12 +32,9 @@ impl Authority {
             genesis: genesis.digest(),
             token,
         };
-        let (hash, this) = (invite.token.hash(), self.clone());
-        let keep = async move |tx: &mut Tx| this.keep_invite(tx, new, hash, &caller).await;
+        let hash = invite.token.hash();
         let view = self
-            .0
-            .store
-            .write(move |tx| Box::pin(async move { keep(tx).await }))
+            .effect(async move |this, tx| this.keep_invite(tx, new, hash, &caller).await)
             .await?;
         Ok(MadeInvite { invite, view })
     }
@@ -55,7 +52,7 @@ impl Authority {
             return Err(InviteError::TooMany);
         }
         let view = InviteView {
-            id: Digest::of(token.as_bytes()),
+            id: id_of(token),
             roles: new.roles,
             tags: new.tags,
             uses_left: new.uses,
@@ -78,9 +75,8 @@ impl Authority {
     }
 
     /// Takes an invite back.
-    pub async fn revoke_invite(&self, id: Digest, caller: Caller) -> Result<(), InviteError> {
-        let this = self.clone();
-        let revoke = async move |tx: &mut Tx| -> Result<(), InviteError> {
+    pub async fn revoke_invite(&self, id: InviteId, caller: Caller) -> Result<(), InviteError> {
+        self.effect(async move |this, tx| -> Result<(), InviteError> {
             this.admit(tx, &caller, Operation::RevokeInvite).await?;
             let now = tx.now();
             if !invite::revoke(tx.connection(), id, now).await? {
@@ -88,10 +84,14 @@ impl Authority {
             }
             let entry = Entry::new(Event::InviteRevoked, &caller.actor, id);
             Ok(this.record(tx, entry).await?)
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { revoke(tx).await }))
-            .await
+        })
+        .await
     }
+}
+
+/// An id that follows from a token's hash and does not tell it.
+fn id_of(token: Digest) -> InviteId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&Digest::of(token.as_bytes()).as_bytes()[..8]);
+    InviteId::from_bytes(id)
 }

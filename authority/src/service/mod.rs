@@ -51,6 +51,6 @@ pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
 };
-pub use stream::NodeStream;
+pub use stream::{Common, NodeStream, Outgoing, Told};
 pub use tidegate_proto::api::Operation;
 pub use tokens::{ApiToken, MadeToken, TokenError};

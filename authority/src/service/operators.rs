@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tidegate_proto::api::Operation;
 use tidegate_proto::policy::{Operator, OperatorRole, Policy};
-use tidegate_proto::{BoundedList, Document as _, OperatorId, OperatorName, Signed};
+use tidegate_proto::{BoundedList, OperatorId, OperatorName, Signed};
 
 use super::audit::{Entry, Event};
 use super::{Authority, Caller, PolicyChangeError, ReadError};
@@ -89,31 +89,30 @@ impl Authority {
         change: Change,
         caller: Caller,
     ) -> Result<Signed<Policy>, PolicyChangeError> {
-        let this = self.clone();
-        let apply = async move |tx: &mut Tx| -> Result<Signed<Policy>, PolicyChangeError> {
-            this.admit(tx, &caller, Operation::ChangeOperators).await?;
-            let before = this
-                .policy_in_force(tx.connection())
-                .await?
-                .ok_or(PolicyChangeError::NoPolicy)?;
-            let now = tx.now();
-            let trust = this.trust();
-            let mut policy = before.policy.clone();
-            policy.operators = changed(&policy.operators, change)?;
-            policy.revision = trust.revision();
-            policy.version = counter::next(tx.connection(), "policy", now).await?;
-            policy.issued_at = now;
-            policy.check().map_err(PolicyChangeError::Rule)?;
-            policy
-                .check_within(trust.chain.genesis(), now)
-                .map_err(PolicyChangeError::Rule)?;
-            let signed = trust.signer.sign(&policy)?;
-            this.put_in_force(tx, Some(before), policy, signed, &caller)
-                .await
+        self.effect(async move |this, tx| this.change_within(tx, change, &caller).await)
+            .await
+    }
+
+    async fn change_within(
+        &self,
+        tx: &mut Tx,
+        change: Change,
+        caller: &Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        self.admit(tx, caller, Operation::ChangeOperators).await?;
+        let before = self.policy_in_force(tx.connection()).await?;
+        let before = before.ok_or(PolicyChangeError::NoPolicy)?;
+        let (now, trust) = (tx.now(), self.trust());
+        let policy = Policy {
+            operators: changed(&before.policy.operators, change)?,
+            revision: trust.revision(),
+            version: counter::next(tx.connection(), "policy", now).await?,
+            issued_at: now,
+            ..before.policy.clone()
         };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { apply(tx).await }))
+        self.check_sound(&policy)?;
+        let signed = trust.signer.sign(&policy)?;
+        self.put_in_force(tx, Some(before), policy, signed, caller)
             .await
     }
 

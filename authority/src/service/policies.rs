@@ -108,7 +108,7 @@ impl Authority {
         Ok(PolicyCheck { policy, isolated })
     }
 
-    fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
+    pub(super) fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
         policy.check().map_err(PolicyChangeError::Rule)?;
         policy
             .check_within(self.trust().chain.genesis(), self.clock().now())
@@ -129,29 +129,30 @@ impl Authority {
             Sequence::default(),
             self.clock().now(),
         ))?;
-        let this = self.clone();
-        let change = async move |tx: &mut Tx| -> Result<Signed<Policy>, PolicyChangeError> {
-            this.admit(tx, &caller, Operation::ChangePolicy).await?;
-            let before = this.policy_in_force(tx.connection()).await?;
-            if let (Some(base), have) = (
-                base,
-                before
-                    .as_ref()
-                    .map_or(Sequence::default(), |before| before.version),
-            ) && base != have
-            {
-                return Err(PolicyChangeError::Changed { have });
-            }
-            let (now, trust) = (tx.now(), this.trust());
-            let version = counter::next(tx.connection(), "policy", now).await?;
-            let policy = file.into_policy(this.network(), trust.revision(), version, now);
-            let signed = trust.signer.sign(&policy)?;
-            this.put_in_force(tx, before, policy, signed, &caller).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { change(tx).await }))
+        self.effect(async move |this, tx| this.change_policy(tx, file, base, &caller).await)
             .await
+    }
+
+    async fn change_policy(
+        &self,
+        tx: &mut Tx,
+        file: PolicyFile,
+        base: Option<Sequence>,
+        caller: &Caller,
+    ) -> Result<Signed<Policy>, PolicyChangeError> {
+        self.admit(tx, caller, Operation::ChangePolicy).await?;
+        let before = self.policy_in_force(tx.connection()).await?;
+        let have = before
+            .as_ref()
+            .map_or(Sequence::default(), |before| before.version);
+        if base.is_some_and(|base| base != have) {
+            return Err(PolicyChangeError::Changed { have });
+        }
+        let (now, trust) = (tx.now(), self.trust());
+        let version = counter::next(tx.connection(), "policy", now).await?;
+        let policy = file.into_policy(self.network(), trust.revision(), version, now);
+        let signed = trust.signer.sign(&policy)?;
+        self.put_in_force(tx, before, policy, signed, caller).await
     }
 
     /// Puts a policy in force that was signed elsewhere, as by the ceremony that made the genesis.
@@ -163,8 +164,7 @@ impl Authority {
         let verified = signed.verify(&self.keyring(), self.clock().now());
         let policy =
             (*verified.map_err(|error| PolicyChangeError::Refused(error.to_string()))?).clone();
-        let this = self.clone();
-        let install = async move |tx: &mut Tx| -> Result<(), PolicyChangeError> {
+        self.effect(async move |this, tx| -> Result<(), PolicyChangeError> {
             this.admit(tx, &caller, Operation::ChangePolicy).await?;
             let before = this.policy_in_force(tx.connection()).await?;
             let last: Option<Sequence> = counter::last(tx.connection(), "policy").await?;
@@ -175,11 +175,8 @@ impl Authority {
             this.put_in_force(tx, before, policy, signed, &caller)
                 .await
                 .map(drop)
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { install(tx).await }))
-            .await
+        })
+        .await
     }
 
     pub(super) async fn put_in_force(

@@ -18,11 +18,7 @@ impl Authority {
         receipt: Signed<Receipt>,
         caller: Caller,
     ) -> Result<(), NodeError> {
-        let this = self.clone();
-        let take = async move |tx: &mut Tx| this.take_receipt(tx, node, receipt, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { take(tx).await }))
+        self.effect(async move |this, tx| this.take_receipt(tx, node, receipt, &caller).await)
             .await
     }
 

@@ -20,15 +20,11 @@ impl Authority {
         from: Option<SocketAddr>,
         caller: Caller,
     ) -> Result<(), NodeError> {
-        let this = self.clone();
-        let take = async move |tx: &mut Tx| -> Result<(), NodeError> {
+        self.effect(async move |this, tx| -> Result<(), NodeError> {
             this.spend(tx, &caller).await?;
             this.take_record(tx, node, record, from).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { take(tx).await }))
-            .await
+        })
+        .await
     }
 
     pub(super) async fn take_record(

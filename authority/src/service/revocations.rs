@@ -108,11 +108,7 @@ impl Authority {
         revoke: Revoke,
         caller: Caller,
     ) -> Result<RevocationStatus, MembershipError> {
-        let this = self.clone();
-        let put_out = async move |tx: &mut Tx| this.revoke_within(tx, node, revoke, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { put_out(tx).await }))
+        self.effect(async move |this, tx| this.revoke_within(tx, node, revoke, &caller).await)
             .await
     }
 
@@ -219,8 +215,7 @@ impl Authority {
         reason: Reason,
         caller: Caller,
     ) -> Result<(), MembershipError> {
-        let this = self.clone();
-        let reinstate = async move |tx: &mut Tx| -> Result<(), MembershipError> {
+        self.effect(async move |this, tx| -> Result<(), MembershipError> {
             this.admit(tx, &caller, Operation::Reinstate).await?;
             let mut node = node::load(tx.connection(), node)
                 .await?
@@ -240,11 +235,8 @@ impl Authority {
                 this.lift(tx, &mut node, &caller).await?;
             }
             Ok(())
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { reinstate(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// Takes a suspended node off the list; its certificate counts again, or it gets a new one if that has ended.

@@ -160,12 +160,9 @@ impl Authority {
     pub async fn new_token(&self, new: NewToken, caller: Caller) -> Result<MadeToken, TokenError> {
         check_sound(&new)?;
         let token = ApiToken::generate()?;
-        let (this, kept) = (self.clone(), token.clone());
-        let keep = async move |tx: &mut Tx| this.keep_token(tx, new, &kept, &caller).await;
+        let kept = token.clone();
         let view = self
-            .0
-            .store
-            .write(move |tx| Box::pin(async move { keep(tx).await }))
+            .effect(async move |this, tx| this.keep_token(tx, new, &kept, &caller).await)
             .await?;
         Ok(MadeToken { token, view })
     }
@@ -221,8 +218,7 @@ impl Authority {
 
     /// Takes a token back.
     pub async fn revoke_token(&self, id: TokenId, caller: Caller) -> Result<(), TokenError> {
-        let this = self.clone();
-        let revoke = async move |tx: &mut Tx| -> Result<(), TokenError> {
+        self.effect(async move |this, tx| -> Result<(), TokenError> {
             this.admit(tx, &caller, Operation::RevokeToken).await?;
             let known = token::load(tx.connection(), id).await?;
             let view = known.ok_or(TokenError::Unknown)?.view;
@@ -230,11 +226,8 @@ impl Authority {
             token::revoke(tx.connection(), id, now).await?;
             let entry = Entry::new(Event::TokenRevoked, &caller.actor, id);
             Ok(this.record(tx, entry.with("name", view.name)).await?)
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { revoke(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// Notes that a token was used for what has no effect; it is written with the next round.

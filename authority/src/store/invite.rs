@@ -1,6 +1,6 @@
 //! Invites, without their tokens.
 
-use tidegate_proto::{Digest, UnixTime};
+use tidegate_proto::{Digest, InviteId, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, json, sql};
 use crate::service::InviteView;
@@ -9,7 +9,7 @@ const COLUMNS: &str = "id, roles, tags, uses_left, created_at, expires_at, revok
 
 fn view(row: &Row) -> Result<InviteView, StoreError> {
     Ok(InviteView {
-        id: Digest::from_bytes(row.array("id")?),
+        id: InviteId::from_bytes(row.array("id")?),
         roles: row.json("roles")?,
         tags: row.json("tags")?,
         uses_left: row.small("uses_left")?,
@@ -67,7 +67,7 @@ pub(crate) async fn open(connection: &mut Connection, now: UnixTime) -> Result<i
 }
 
 /// Takes one use away.
-pub(crate) async fn use_once(connection: &mut Connection, id: Digest) -> Result<(), StoreError> {
+pub(crate) async fn use_once(connection: &mut Connection, id: InviteId) -> Result<(), StoreError> {
     let text = "UPDATE invites SET uses_left = uses_left - 1 WHERE id = $1";
     sql!(text, id.as_bytes().to_vec())
         .execute(connection)
@@ -78,7 +78,7 @@ pub(crate) async fn use_once(connection: &mut Connection, id: Digest) -> Result<
 /// Takes an invite back; false if there is none.
 pub(crate) async fn revoke(
     connection: &mut Connection,
-    id: Digest,
+    id: InviteId,
     now: UnixTime,
 ) -> Result<bool, StoreError> {
     let text = "UPDATE invites SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1";

@@ -1,6 +1,6 @@
 //! Where everything is kept: SQL, and no rules.
 //!
-//! One writer task runs every change. It takes what has queued up meanwhile into one transaction, each change in a
+//! One writer, a thread of its own, runs every change. It takes what has queued up meanwhile into one transaction, each change in a
 //! savepoint of its own, and tells none of them that it succeeded before the commit is on disk. Readers use a pool.
 
 mod error;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
 
@@ -59,7 +59,7 @@ impl Store {
             .max_connections(READERS)
             .acquire_timeout(BUSY)
             .connect_lazy_with(options.clone().pragma("query_only", "on"));
-        let writer = Writer::start(connection, clock);
+        let writer = Writer::start(connection, clock)?;
         Ok(Self { readers, writer })
     }
 
@@ -72,7 +72,7 @@ impl Store {
     /// nothing of it remains.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
-        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> LocalBoxFuture<'t, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {

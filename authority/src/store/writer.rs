@@ -1,9 +1,9 @@
-//! The queue of changes, and the task that commits them in groups.
+//! The queue of changes, and the thread that commits them in groups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tidegate_proto::UnixTime;
 use tokio::sync::{mpsc, oneshot};
@@ -44,14 +44,15 @@ impl Tx {
 type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A change that ran: whether its savepoint stands, and the report that is due after the commit.
 type Ran = (bool, Report);
-type Change = Box<dyn for<'t> FnOnce(Result<&'t mut Tx, StoreError>) -> BoxFuture<'t, Ran> + Send>;
+type Change =
+    Box<dyn for<'t> FnOnce(Result<&'t mut Tx, StoreError>) -> LocalBoxFuture<'t, Ran> + Send>;
 
 enum Order {
     Change(Change),
     Close(oneshot::Sender<()>),
 }
 
-/// A handle to the writer task.
+/// A handle to the writer's thread.
 #[derive(Clone)]
 pub(super) struct Writer {
     orders: mpsc::Sender<Order>,
@@ -59,7 +60,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, clock: Clock) -> Self {
+    /// Starts the writer on a thread of its own: a change need not be able to move between threads, and readers who
+    /// keep the others busy do not hold up a revocation.
+    pub(super) fn start(connection: Connection, clock: Clock) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::Failed(error.to_string());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(failed)?;
         let (orders, queue) = mpsc::channel(MOST_WAITING);
         let commits = Arc::new(AtomicU64::new(0));
         let tx = Tx {
@@ -67,13 +74,17 @@ impl Writer {
             now: UnixTime::default(),
             after: Vec::new(),
         };
-        tokio::spawn(serve(tx, queue, clock, Arc::clone(&commits)));
-        Self { orders, commits }
+        let counted = Arc::clone(&commits);
+        std::thread::Builder::new()
+            .name("tidegate-writer".to_owned())
+            .spawn(move || runtime.block_on(serve(tx, queue, clock, counted)))
+            .map_err(failed)?;
+        Ok(Self { orders, commits })
     }
 
     pub(super) async fn run<T, E, F>(&self, change: F) -> Result<T, E>
     where
-        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> LocalBoxFuture<'t, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {

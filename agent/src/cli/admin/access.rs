@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use tidegate::admin::{list, moment, or_dash, read_public_key, table};
-use tidegate_proto::api::{InviteView, NewInvite, NewToken, OperatorView, TokenView};
-use tidegate_proto::policy::{Operator, OperatorRole};
+use tidegate_proto::api::{
+    InviteView, NewInvite, NewOperator, NewToken, Operation, OperatorView, TokenView,
+};
+use tidegate_proto::policy::OperatorRole;
 use tidegate_proto::{
     BoundedSet, InviteId, OperatorId, OperatorName, PublicKey, Role, Span, Tag, TokenId,
 };
@@ -167,13 +169,13 @@ impl Operators {
                     KeySource::Key(key) => key,
                     KeySource::File(path) => read_public_key(&path).map_err(Failure::new)?,
                 };
-                let text = format!("{name} may decide as {role} from now on");
-                let policy = desk
-                    .operator
-                    .add_operator(&Operator { name, key, role })
-                    .await?;
-                desk.console.show(&policy, || {
-                    format!("{text}: policy version {}.\n", policy.version)
+                let named = NewOperator { name, key, role };
+                let operator = desk.operator.add_operator(&named).await?;
+                desk.console.show(&operator, || {
+                    format!(
+                        "{} may decide as {} from now on.\n",
+                        operator.name, operator.role
+                    )
                 })
             }
             Self::Remove { operator } => {
@@ -227,16 +229,7 @@ async fn list_operators(desk: &Desk) -> Result<(), Failure> {
 #[derive(Debug, Subcommand)]
 pub(super) enum Tokens {
     /// Make an API token; it is shown once
-    New {
-        /// What it is for: the name under which its deeds are recorded
-        name: OperatorName,
-        /// What it may do: viewer, operator, admin or sovereign; at most what you may
-        #[arg(long, value_parser = role)]
-        role: OperatorRole,
-        /// How long it counts
-        #[arg(long, value_name = "TIME", default_value = "90d")]
-        expires: Span,
-    },
+    New(TokenNew),
     /// List the tokens that were made
     List,
     /// Take a token back
@@ -246,29 +239,47 @@ pub(super) enum Tokens {
     },
 }
 
+/// A token to make.
+#[derive(Args, Debug)]
+pub(super) struct TokenNew {
+    /// What it is for: the name under which its deeds are recorded
+    name: OperatorName,
+    /// What it may do: viewer, operator, admin or sovereign; at most what you may
+    #[arg(long, value_parser = role)]
+    role: OperatorRole,
+    /// What of that it may, like nodes.view; all of it if not given; may be repeated
+    #[arg(long = "only", value_name = "OPERATION")]
+    operations: Vec<Operation>,
+    /// How long it counts
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    expires: Span,
+}
+
+impl TokenNew {
+    async fn run(self, desk: &Desk) -> Result<(), Failure> {
+        let operations = BoundedSet::new(self.operations).map_err(Failure::usage)?;
+        let token = NewToken {
+            name: self.name,
+            role: self.role,
+            operations: (!operations.is_empty()).then_some(operations),
+            valid_for: self.expires,
+        };
+        let made = desk.operator.new_token(&token).await?;
+        let ends = moment(made.view.expires_at, desk.now());
+        desk.console.progress(&format!(
+            "{} ends {ends}. It is not shown again:",
+            made.view.id
+        ));
+        desk.console.end_progress();
+        desk.console
+            .show(&made, || format!("{}\n", made.token.expose()))
+    }
+}
+
 impl Tokens {
     pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::New {
-                name,
-                role,
-                expires,
-            } => {
-                let token = NewToken {
-                    name,
-                    role,
-                    valid_for: expires,
-                };
-                let made = desk.operator.new_token(&token).await?;
-                let ends = moment(made.view.expires_at, desk.now());
-                desk.console.progress(&format!(
-                    "{} ends {ends}. It is not shown again:",
-                    made.view.id
-                ));
-                desk.console.end_progress();
-                desk.console
-                    .show(&made, || format!("{}\n", made.token.expose()))
-            }
+            Self::New(new) => new.run(desk).await,
             Self::List => list_tokens(desk).await,
             Self::Revoke { id } => {
                 desk.operator.revoke_token(id).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidegate::admin::{Credential, Profile, ProfileError, ProfileFile, Standing, read_signing_key};
 use tidegate::client::{Client, ClientError, Clock, GenesisChain, OperatorClient, Timeouts};
-use tidegate_proto::{Accepted, UnixTime};
+use tidegate_proto::{Accepted, Genesis, Signed, UnixTime};
 
 use crate::cli::Failure;
 
@@ -67,6 +67,7 @@ fn print(text: &str) -> Result<(), Failure> {
 pub(super) struct Desk {
     pub(super) operator: OperatorClient,
     pub(super) console: Console,
+    chain: GenesisChain,
 }
 
 impl Desk {
@@ -83,7 +84,28 @@ impl Desk {
             file.put(&name, profile, Standing::Unchanged)
                 .map_err(Failure::new)?;
         }
-        Ok(Self { operator, console })
+        Ok(Self {
+            operator,
+            console,
+            chain,
+        })
+    }
+
+    /// The chain that the authority offers, from its first revision on, if it leads to the genesis in force here: each
+    /// revision names the one before.
+    pub(super) async fn whole_chain(&self) -> Result<Vec<Signed<Genesis>>, Failure> {
+        let offered = self.operator.client().genesis_chain().await?;
+        let whole = GenesisChain::along(&offered)
+            .transpose()
+            .map_err(Failure::new)?;
+        let known = self.chain.trust().genesis().digest();
+        let leads_here = offered.iter().any(|document| document.digest() == known);
+        if whole.is_none() || !leads_here {
+            return Err(Failure::new(
+                "the authority offers a genesis chain that does not lead to the genesis of this profile; ask its operator why",
+            ));
+        }
+        Ok(offered)
     }
 
     /// The authority's time, as well as it is known.

@@ -92,7 +92,10 @@ fn line(change: &Change, now: UnixTime) -> String {
         } => format!("{name} is {status}: {reason}"),
         Change::Record { node } => format!("{node} is found elsewhere"),
         Change::Grants { epoch, nodes } => format!("grants of epoch {epoch} for {nodes} nodes"),
-        Change::Audit { sequence } => format!("audit record {sequence}"),
+        Change::Audit(chained) => {
+            let record = &chained.record;
+            format!("{} {} → {}", record.event, record.actor, record.object)
+        }
         Change::CutOff { list, after } => {
             format!("the revocation of list {list} is complete after {after}")
         }

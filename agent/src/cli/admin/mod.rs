@@ -1,12 +1,14 @@
 //! `tidegate admin`: what operators do.
 
 mod access;
+mod audit;
 mod desk;
 mod epoch;
 mod events;
 mod login;
 mod node;
 mod policy;
+mod recovery;
 mod revocation;
 
 use clap::{Args, Subcommand};
@@ -63,6 +65,12 @@ enum Command {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Tokens(access::Tokens),
+    /// Read or export the audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Show or end the recovery of an authority that was restored from a backup
+    #[command(subcommand)]
+    Recovery(recovery::Recovery),
     /// Wait for the next change, or follow them all
     Events(events::Events),
 }
@@ -99,6 +107,8 @@ impl Admin {
             Command::Policy(policy) => policy.run(&desk).await,
             Command::Operators(operators) => operators.run(&desk).await,
             Command::Tokens(tokens) => tokens.run(&desk).await,
+            Command::Audit(audit) => audit.run(&desk).await,
+            Command::Recovery(recovery) => recovery.run(&desk).await,
             Command::Events(events) => events.run(&desk).await,
         }
     }

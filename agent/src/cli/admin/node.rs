@@ -119,7 +119,12 @@ pub(super) fn description(node: &NodeView, now: UnixTime) -> String {
         (
             "in force",
             presence
-                .map(|p| format!("list {}, policy {}, roster {}", p.list, p.policy, p.roster))
+                .map(|p| {
+                    format!(
+                        "list {}, policy {}, roster {}",
+                        p.list.sequence, p.policy, p.roster
+                    )
+                })
                 .unwrap_or_default(),
         ),
         (

@@ -137,6 +137,17 @@ pub struct OperatorView {
     pub role: OperatorRole,
 }
 
+/// Somebody who is to decide from now on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NewOperator {
+    /// The name.
+    pub name: OperatorName,
+    /// The key that signs.
+    pub key: PublicKey,
+    /// What it may do.
+    pub role: OperatorRole,
+}
+
 /// Who may decide.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Operators {

@@ -12,6 +12,7 @@ use crate::id::{NodeId, Sequence, Serial};
 use crate::key::{PublicKey, SealingPublicKey, WgPublicKey};
 use crate::name::{Label, NodeName, Reason, Role, Tag};
 use crate::net::Prefix;
+use crate::order::ListPlace;
 use crate::time::UnixTime;
 
 /// How a node stands.
@@ -139,7 +140,7 @@ pub struct Presence {
     /// Its program's version.
     pub program: Label,
     /// The revocation list that it has in force.
-    pub list: Sequence,
+    pub list: ListPlace,
     /// The policy.
     pub policy: Sequence,
     /// The roster.

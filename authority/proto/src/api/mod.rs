@@ -13,8 +13,8 @@ mod rule;
 mod stream;
 
 pub use access::{
-    InviteView, Invites, MadeInvite, MadeToken, NewInvite, NewToken, OperatorView, Operators,
-    SecretText, SecretTextError, TokenView, Tokens,
+    InviteView, Invites, MadeInvite, MadeToken, NewInvite, NewOperator, NewToken, OperatorView,
+    Operators, SecretText, SecretTextError, TokenView, Tokens,
 };
 pub use admin::{Approval, Decision, NodeStatus, NodeStatusError, NodeView, Nodes, Presence};
 pub use node::{
@@ -27,8 +27,8 @@ pub use revocation::{
     Outstanding, RevocationReport, RevocationStatus, RevocationView, Revocations, Revoke,
 };
 pub use rule::{
-    Change, EpochView, Epochs, LARGEST_POLICY_FILE, Override, PolicyInForce, PolicyProposal,
-    PolicyReport, PolicyText,
+    AuditPage, Change, EpochView, Epochs, LARGEST_POLICY_FILE, Override, PolicyInForce,
+    PolicyProposal, PolicyReport, PolicyText,
 };
 pub use stream::{GrantWithList, RecordWithHint, RosterUpdate, StreamEvent};
 

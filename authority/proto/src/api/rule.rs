@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::NodeStatus;
+use crate::audit::Chained;
 use crate::bounded::BoundedList;
 use crate::id::{Digest, EpochNumber, NodeId, Sequence};
 use crate::name::{NodeName, Reason};
@@ -81,6 +82,16 @@ pub struct Override {
     pub reason: Reason,
 }
 
+/// One page of the audit log.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AuditPage {
+    /// The records, in their order.
+    pub records: BoundedList<Chained, 1000>,
+    /// Where the next page begins (`?after=`), if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Sequence>,
+}
+
 /// One event of an operator's stream. Its name there is the variant's.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,10 +135,7 @@ pub enum Change {
         nodes: u32,
     },
     /// Something was recorded in the audit log.
-    Audit {
-        /// Its sequence there.
-        sequence: u64,
-    },
+    Audit(Chained),
     /// A revocation is complete: nobody honest talks to the node any more.
     CutOff {
         /// The first list that held it.
@@ -147,7 +155,7 @@ impl Change {
             Self::Node { .. } => "node",
             Self::Record { .. } => "record",
             Self::Grants { .. } => "grants",
-            Self::Audit { .. } => "audit",
+            Self::Audit(_) => "audit",
             Self::CutOff { .. } => "cut-off",
         }
     }

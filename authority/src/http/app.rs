@@ -1,0 +1,186 @@
+//! What every handler shares.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use tidegate_proto::{NodeId, Origin};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, watch};
+
+use super::gate::{Gate, Kind, Place};
+use super::health::Health;
+use super::metrics::Metrics;
+use super::problem::Refusal;
+use crate::config::Config;
+use crate::service::{Actor, Alarm, Authority};
+use crate::store::StoreError;
+
+/// A node's streams at once: one, and those that it does not know yet to be dead.
+const STREAMS_PER_NODE: u8 = 4;
+
+/// Handles to one application are clones.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+struct Shared {
+    authority: Authority,
+    gate: Gate,
+    metrics: Metrics,
+    /// Origins beside those that the genesis names.
+    urls: RwLock<Arc<[Origin]>>,
+    streams: Arc<Semaphore>,
+    open: Mutex<HashMap<NodeId, u8>>,
+    stopping: watch::Sender<bool>,
+    serves_metrics: bool,
+    readiness: AsyncMutex<Option<(Instant, Arc<Health>)>>,
+}
+
+impl App {
+    /// The application over `authority`.
+    pub fn new(authority: Authority, config: &Config) -> Self {
+        Self(Arc::new(Shared {
+            metrics: Metrics::new(),
+            authority,
+            gate: Gate::new(&config.rates),
+            urls: RwLock::new(config.urls.clone().into()),
+            streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
+            open: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            serves_metrics: config.metrics.listen.is_none(),
+            readiness: AsyncMutex::default(),
+        }))
+    }
+
+    /// Goes by what of `config` can change while it runs.
+    pub fn reload(&self, config: &Config) {
+        self.0.gate.reload(&config.rates);
+        *self.0.urls.write().unwrap_or_else(PoisonError::into_inner) = config.urls.clone().into();
+    }
+
+    /// The measurements.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Ends every stream, and refuses new ones.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Turns true when the server stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    pub(super) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    /// Room for one more stream.
+    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let streams = Arc::clone(&self.0.streams);
+        streams
+            .try_acquire_owned()
+            .map_err(|_| Refusal::too_many("too-many-streams", 5))
+    }
+
+    /// Room for one more stream of this node.
+    pub(super) fn stream_place(&self, node: NodeId) -> Result<StreamPlace, Refusal> {
+        let mut open = self.open_streams();
+        let count = open.entry(node).or_insert(0);
+        if *count >= STREAMS_PER_NODE {
+            return Err(Refusal::too_many("too-many-streams", 5));
+        }
+        *count += 1;
+        drop(open);
+        Ok(StreamPlace {
+            app: self.clone(),
+            node,
+        })
+    }
+
+    fn open_streams(&self) -> MutexGuard<'_, HashMap<NodeId, u8>> {
+        let open = self.0.open.lock();
+        open.unwrap_or_else(PoisonError::into_inner) // each statement leaves it whole
+    }
+
+    /// The last answer about readiness, and when it was found.
+    pub(super) fn readiness(&self) -> &AsyncMutex<Option<(Instant, Arc<Health>)>> {
+        &self.0.readiness
+    }
+
+    /// The measurements as text, brought up to date.
+    pub async fn measure(&self) -> Result<String, StoreError> {
+        self.0.metrics.look(&self.0.authority).await?;
+        Ok(self.0.metrics.text())
+    }
+
+    /// Whether `/metrics` is on the main address.
+    pub(super) fn serves_metrics(&self) -> bool {
+        self.0.serves_metrics
+    }
+
+    /// The origin among ours that `host` names.
+    pub(super) fn origin(&self, host: &str) -> Option<Origin> {
+        let named = |origin: &&Origin| origin.authority().eq_ignore_ascii_case(host);
+        let own = Arc::clone(&self.0.urls.read().unwrap_or_else(PoisonError::into_inner));
+        let genesis = self.0.authority.urls();
+        genesis.iter().chain(&*own).find(named).cloned()
+    }
+
+    /// Takes one request of `source`'s share, or says how long to wait.
+    pub(super) fn admit(&self, source: SocketAddr, kind: Kind) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let taken = self.0.gate.take(Place::of(source.ip()), kind, now);
+        taken.map_err(|wait| self.limited(source.ip(), kind, wait))
+    }
+
+    /// Refuses a source that failed too often to prove who it is.
+    pub(super) fn check_failures(&self, source: IpAddr) -> Result<(), Refusal> {
+        let left = self
+            .0
+            .gate
+            .check(Place::of(source), Kind::Failure, Instant::now());
+        left.map_err(|wait| self.limited(source, Kind::Failure, wait))
+    }
+
+    /// Counts a failure to prove who asks.
+    pub(super) fn failed(&self, source: IpAddr) {
+        let _ = self
+            .0
+            .gate
+            .take(Place::of(source), Kind::Failure, Instant::now()); // the next request learns of it
+    }
+
+    /// Gives back what somebody paid who is known.
+    pub(super) fn is_known(&self, source: IpAddr) {
+        self.0.gate.give_back(Place::of(source), Kind::Request);
+    }
+
+    fn limited(&self, source: IpAddr, kind: Kind, wait: u32) -> Refusal {
+        self.metrics().limited(kind.as_str());
+        self.0
+            .authority
+            .alarm(Alarm::RateLimited, Actor::Stranger, Some(source));
+        Refusal::too_many("too-many-requests", wait)
+    }
+}
+
+/// One of the streams that a node may have open.
+pub(super) struct StreamPlace {
+    app: App,
+    node: NodeId,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut open = self.app.open_streams();
+        if let Some(count) = open.get_mut(&self.node) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.node);
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The audit log: page by page, and whole for verification elsewhere.
+
+use std::io;
+
+use axum::body::Body;
+use axum::http::Method;
+use futures_util::stream;
+use tidegate_proto::BoundedList;
+use tidegate_proto::api::AuditPage;
+
+use super::answer::{Json, JsonLines};
+use super::app::App;
+use super::door::{ByOperator, ViewAudit};
+use super::param::LogQuery;
+use super::problem::Refusal;
+use super::route::{Route, route};
+use crate::store::StoreError;
+
+/// Records on a page, unless fewer are asked for.
+const PAGE: u32 = 500;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        route(
+            Method::GET,
+            "/v1/audit",
+            "The audit log, page by page",
+            page,
+        ),
+        route(
+            Method::GET,
+            "/v1/audit/export",
+            "The whole audit log under a fresh checkpoint, to be verified offline",
+            export,
+        ),
+    ]
+}
+
+async fn page(
+    app: App,
+    asked: ByOperator<ViewAudit, (), (), LogQuery>,
+) -> Result<Json<AuditPage>, Refusal> {
+    let limit = asked.query.limit.map_or(PAGE, |limit| limit.0).min(PAGE);
+    let after = asked.query.after.unwrap_or_default();
+    let records = app.authority().audit(after, Some(limit)).await?;
+    let full = records.len() >= limit as usize;
+    let next = records.last().filter(|_| full);
+    let next = next.map(|last| last.record.sequence);
+    let records =
+        BoundedList::new(records).map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok(Json(AuditPage { records, next }))
+}
+
+async fn export(app: App, _: ByOperator<ViewAudit>) -> Result<JsonLines, Refusal> {
+    let export = app.authority().export_audit().await?;
+    let lines = stream::try_unfold(export, |mut export| async move {
+        let lines = export.next().await;
+        let lines = lines.map_err(|error| io::Error::other(error.to_string()))?; // which cuts the export off
+        Ok::<_, io::Error>(lines.map(|lines| (lines, export)))
+    });
+    Ok(JsonLines::new(Body::from_stream(lines)))
+}

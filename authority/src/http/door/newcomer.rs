@@ -1,0 +1,79 @@
+//! The door for those who bring their own key along.
+
+use axum::extract::Request;
+use serde_json::Value;
+use tidegate_proto::api::{Enroll, Renew};
+use tidegate_proto::{NodeId, NodeKeys, PublicKey};
+
+use super::visit::{self, Asked, Visit};
+use super::{Door, Need};
+use crate::http::app::App;
+use crate::http::body::FromBody;
+use crate::http::problem::Refusal;
+use crate::http::schema::Schemas;
+use crate::service::Caller;
+
+/// A body that names the key its request is signed with.
+pub(crate) trait NamesIdentity {
+    /// The key.
+    fn identity(&self) -> &PublicKey;
+}
+
+impl NamesIdentity for NodeKeys {
+    fn identity(&self) -> &PublicKey {
+        &self.identity
+    }
+}
+
+impl NamesIdentity for Enroll {
+    fn identity(&self) -> &PublicKey {
+        &self.keys.identity
+    }
+}
+
+impl NamesIdentity for Renew {
+    fn identity(&self) -> &PublicKey {
+        &self.keys.identity
+    }
+}
+
+/// A request signed with the identity key that its body names.
+pub(crate) struct ByNewcomer<B> {
+    pub(in crate::http) node: NodeId,
+    pub(in crate::http) caller: Caller,
+    pub(in crate::http) body: B,
+    pub(in crate::http) source: std::net::SocketAddr,
+}
+
+impl<B: FromBody + NamesIdentity> Door for ByNewcomer<B> {
+    const NEED: Need = Need::Newcomer;
+
+    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
+        let mut visit = Visit::begin(app, request)?;
+        let signature = visit.signature(app)?;
+        let origin = visit.origin(app)?;
+        visit.read(B::LIMIT).await?;
+        let Asked::<B, (), ()> { body, .. } = visit.asked().await?;
+        let identity = body.identity();
+        let (parts, from) = (visit.signed(app, &origin), Some(visit.source.ip()));
+        let caller = app
+            .authority()
+            .authenticate_newcomer(&signature, &parts, identity, from)
+            .map_err(|error| visit.refuse(app, error, Some(&signature)))?;
+        let node = NodeId::of(identity);
+        Ok(Self {
+            node,
+            caller,
+            body,
+            source: visit.source,
+        })
+    }
+
+    fn parameters(schemas: &mut Schemas) -> Vec<Value> {
+        visit::parameters::<(), ()>(schemas)
+    }
+
+    fn body(schemas: &mut Schemas) -> Option<Value> {
+        B::describe(schemas)
+    }
+}

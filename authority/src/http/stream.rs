@@ -1,0 +1,107 @@
+//! A node's stream of events.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tidegate_proto::api::StreamEvent;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::answer::Events;
+use super::app::{App, StreamPlace};
+use super::door::ByMember;
+use super::problem::Refusal;
+use super::route::{Route, route};
+use crate::service::{EventId, NodeStream, Told};
+
+/// How long a stream is silent at most.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A comment, which says that the stream lives.
+pub(super) const COMMENT: &[u8] = b":\n\n";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![route(
+        Method::GET,
+        "/v1/stream",
+        "What a node needs to know, now and as it changes",
+        follow,
+    )]
+}
+
+async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEvent>, Refusal> {
+    let permit = app.stream_permit()?;
+    let place = app.stream_place(asked.node)?;
+    let last = last_event(&asked.headers);
+    let events = app.authority().stream(asked.node, last).await?;
+    app.metrics().stream_opened("node", last.is_some());
+    let open = Open {
+        stopping: app.stopping(),
+        app,
+        events,
+        _permit: permit,
+        _place: place,
+    };
+    Ok(Events::new(Body::from_stream(open.frames())))
+}
+
+/// Behind which event the client resumes; an id that cannot be read counts as none.
+pub(super) fn last_event(headers: &HeaderMap) -> Option<EventId> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+/// An open stream.
+struct Open {
+    app: App,
+    events: NodeStream,
+    stopping: watch::Receiver<bool>,
+    _permit: OwnedSemaphorePermit,
+    _place: StreamPlace,
+}
+
+impl Open {
+    fn frames(self) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+        let told = stream::unfold(self, |mut open| async move {
+            let told = open.next().await?;
+            Some((told, open))
+        });
+        told.flat_map(|frame| stream::iter(frame.into_iter().map(Ok)))
+    }
+
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        let told = tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stopping| *stopping) => None,
+            told = self.events.next_within(KEEPALIVE) => told,
+        };
+        let frame = match told? {
+            Told::Silence => vec![Bytes::from_static(COMMENT)],
+            Told::Event(id, outgoing) => {
+                let name = outgoing.event().name();
+                let json = outgoing.json().ok()?;
+                self.app.metrics().streamed(name, json.len());
+                frame(&id, name, json)
+            }
+        };
+        Some(frame)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.app.metrics().stream_ended("node");
+    }
+}
+
+/// One event. A large one is not copied for each who is told of it.
+pub(super) fn frame(id: &EventId, name: &str, json: Bytes) -> Vec<Bytes> {
+    const COPIED: usize = 4096;
+    let mut head = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
+    if json.len() > COPIED {
+        return vec![head.into(), json, Bytes::from_static(b"\n\n")];
+    }
+    head.extend_from_slice(&json);
+    head.extend_from_slice(b"\n\n");
+    vec![head.into()]
+}
