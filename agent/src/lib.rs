@@ -9,6 +9,8 @@
 //! * [`client`] speaks to the authority: pinned TLS, signed requests, one method per route, and the stream. Daemon,
 //!   command line, tests and benchmarks share it.
 //! * [`admin`] is what `tidegate admin` is made of: profiles of networks, and answers as people like to read them.
+//! * [`daemon`] is `tidegate run`; [`state`], [`config`] and [`privileges`] are what it stands on, and [`local`] is how
+//!   the command line speaks to it. [`dns`] answers for the names of nodes.
 //!
 //! ## Contract
 //!
@@ -20,3 +22,11 @@
 
 pub mod admin;
 pub mod client;
+pub mod config;
+pub mod daemon;
+pub mod dns;
+pub mod exit;
+pub mod local;
+pub mod logs;
+pub mod privileges;
+pub mod state;

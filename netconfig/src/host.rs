@@ -8,7 +8,7 @@ use std::path::Path as FilePath;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
-use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::apply::{self, Failure};
 use crate::change::Change;
@@ -16,7 +16,7 @@ use crate::desired::{Desired, LinkId, LinkName, Marks};
 use crate::foreign::ForeignSet;
 use crate::journal::{Journal, OnCheckpoint};
 use crate::mtu::Path;
-use crate::netlink::diag::{self, Destroyed};
+use crate::netlink::diag::Destroyed;
 use crate::netlink::{Existing, Netlink, NetlinkError};
 use crate::observe;
 use crate::observed::Observed;
@@ -160,8 +160,7 @@ impl Host {
     /// # Errors
     /// When the kernel cannot list sockets.
     pub fn destroy_sockets(&mut self, address: IpAddr) -> Result<Destroyed, HostError> {
-        let mut socket = Netlink::open(NETLINK_SOCK_DIAG)?;
-        Ok(diag::destroy(&mut socket, address)?)
+        Ok(crate::local::destroy_sockets(address)?)
     }
 
     pub(crate) const fn port(&self) -> u32 {

@@ -46,6 +46,7 @@ mod foreign;
 pub mod host;
 pub mod journal;
 pub mod keeper;
+pub mod local;
 pub mod mtu;
 mod netlink;
 mod observe;

@@ -1,30 +1,7 @@
 //! How a command ends when it does not end well.
 
-use std::process::ExitCode;
-
 use tidegate::client::{ClientError, GenesisChainError};
-
-/// What the exit code tells a script; the program's help lists them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub(crate) enum Exit {
-    /// It did not work.
-    Failed = 1,
-    /// The command line makes no sense.
-    Usage = 2,
-    /// The authority said no.
-    Refused = 3,
-    /// The authority cannot be reached, or is not the one that is trusted.
-    Unreachable = 4,
-    /// A wait ended without what was waited for.
-    Waited = 5,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+use tidegate::exit::Exit;
 
 /// Why a command did not do what it should, in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub(crate) use failure::{Exit, Failure};
+pub(crate) use failure::Failure;
+pub(crate) use tidegate::exit::Exit;
 
 /// A WireGuard overlay network that can prove who is in and when someone is out.
 ///

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use tidegate_proto::api::TimeQuestion;
-use tidegate_proto::{Envelope, RevocationList, Signed, TimeStatement, UnixTime};
+use tidegate_proto::{Envelope, Nonce, RevocationList, Signed, TimeStatement, UnixTime};
 
 use super::request::{Ask, nonce};
 use super::{Client, ClientError, Identity};
@@ -20,12 +20,17 @@ impl Client {
 
     /// Asks for the time and takes over the answer, once it is verified.
     pub async fn ask_time(&self) -> Result<UnixTime, ClientError> {
-        let question = TimeQuestion { nonce: nonce()? };
-        let ask = Ask::with(Method::POST, "/v1/time", &question)?;
+        self.time(nonce()?).await?;
+        Ok(self.clock().now())
+    }
+
+    /// Asks for the time with this nonce. The answer is verified and taken over before it is returned.
+    pub async fn time(&self, nonce: Nonce) -> Result<Signed<TimeStatement>, ClientError> {
+        let ask = Ask::with(Method::POST, "/v1/time", &TimeQuestion { nonce })?;
         let answer = self.answer(&Identity::Nobody, &ask, 16 * 1024).await?;
         let time: Signed<TimeStatement> = answer.parse()?;
-        self.accept_time(&answer.origin, &time, question.nonce)?;
-        Ok(self.clock().now())
+        self.accept_time(&answer.origin, &time, nonce)?;
+        Ok(time)
     }
 
     /// Whether the authority runs.

@@ -103,7 +103,7 @@ impl Wait {
 fn too_long(desk: &Desk, report: &RevocationReport) -> Failure {
     let (list, standing) = (report.revocation.list, standing(&report.status, desk.now()));
     Failure {
-        exit: Exit::Waited,
+        exit: Exit::NoAnswer,
         message: format!(
             "the node is out, and the wait has ended: {standing}; 'tidegate admin revocations {list}' shows how it goes on"
         ),

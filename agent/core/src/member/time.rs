@@ -1,0 +1,245 @@
+//! What the passing of time changes.
+
+use std::time::Duration;
+
+use tidegate_proto::UnixTime;
+use tidegate_wg::Mono;
+
+use super::Member;
+use crate::clock::{as_duration, as_span};
+use crate::event::Event;
+use crate::file::FileName;
+use crate::grants::Untimed;
+use crate::input::Wish;
+use crate::status::{State, Stopped, Waiting};
+use crate::time::{Now, Reason, Timeout};
+use tidegate_proto::{Document as _, Standing};
+
+/// How often the wall clock is compared with the other one.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+/// A wall clock that is off by more than this is reported.
+const CLOCK_OFF: u64 = 5_000;
+
+impl Member {
+    /// Looks for time that passed unseen, and fixes the deadlines of what may be used.
+    pub(super) fn watch_clocks(&mut self, now: Now) {
+        if self.clock.watch(now) {
+            self.circle.outdate();
+            self.asks.time.want();
+            self.tell_clock(now);
+        }
+        let trusted = self.policy.current().map(|policy| policy.trust_rtc);
+        match trusted {
+            Some(true) => self.clock.trust_real_time_clock(now),
+            Some(false) => self.clock.distrust_real_time_clock(),
+            None => {}
+        }
+        let fresh = self.clock.is_fresh(now);
+        let waited = self.grants.waits_for_time();
+        self.grants.time(
+            &self.clock,
+            if fresh { Untimed::Too } else { Untimed::Wait },
+        );
+        if waited && !self.grants.waits_for_time() {
+            self.saver.now(FileName::Grants, now);
+        }
+    }
+
+    pub(super) fn tell_clock(&mut self, now: Now) {
+        let ahead = self.clock.wall_ahead(now);
+        let off = ahead.unsigned_abs() > CLOCK_OFF;
+        let told = self.asks.clock_told;
+        if off && told.is_none_or(|told| told.abs_diff(ahead) > CLOCK_OFF) {
+            self.outbox.tell(Event::ClockOff(ahead));
+        }
+        self.asks.clock_told = off.then_some(ahead);
+    }
+
+    /// Keys of an earlier genesis that have had their time.
+    pub(super) fn retire_keys(&mut self, now: Now) {
+        let time = self.clock.time(now);
+        if self.asks.retirement.is_some_and(|until| until <= time) {
+            self.judge_again(now);
+        }
+        self.asks.retirement = self.trust.retirement(time);
+    }
+
+    /// The own certificate, and leases, whose time is over.
+    pub(super) fn end_what_ended(&mut self, now: Now) {
+        let time = self.clock.time(now);
+        if let Some(own) = self.certificate.current()
+            && own.validity().check(time).is_err()
+        {
+            self.ended = Some(own.not_after);
+        }
+        if self.grants.forget_ended(now.boot) {
+            self.saver.now(FileName::Grants, now);
+        }
+    }
+
+    /// Switches to the latest epoch that has begun, and forgets those before it when their overlap is over (THREATS M8).
+    pub(super) fn turn_epochs(&mut self, now: Now) {
+        let time = self.clock.time(now);
+        let Some(active) = self.active(&self.usable(now), time) else {
+            return;
+        };
+        self.grants.activate(active, time);
+        let since = self.grants.at(active).and_then(|held| held.active_since);
+        let over = since.is_some_and(|since| time >= since + as_span(self.overlap()));
+        if over && !self.grants.retire_before(active).is_empty() {
+            self.saver.now(FileName::Grants, now);
+            self.saver.soon(FileName::Floors, now);
+        }
+    }
+
+    /// What the node is doing.
+    pub(super) fn state(&self, now: Now) -> State {
+        if self.recent.wish == Wish::Down {
+            return State::Down;
+        }
+        if let Some(stopped) = self.stopped(now) {
+            return State::Stopped(stopped);
+        }
+        if self
+            .plane
+            .as_ref()
+            .is_some_and(|plane| plane.told().active.is_some())
+        {
+            return State::Up;
+        }
+        self.waiting(now)
+    }
+
+    fn stopped(&self, now: Now) -> Option<Stopped> {
+        if let Some(revision) = self.trust.siblings() {
+            return Some(Stopped::Siblings(revision));
+        }
+        if self.keyring().is_none() {
+            return Some(Stopped::Untrusted);
+        }
+        if let Some(out) = self.out() {
+            return Some(out);
+        }
+        match (self.own(now), self.ended) {
+            (Some(_), _) => {}
+            (None, Some(ended)) => return Some(Stopped::CertificateEnded(ended)),
+            (None, None) if self.certificate.current().is_some() => {}
+            (None, None) => return Some(Stopped::NoCertificate),
+        }
+        let revision = |order: tidegate_proto::Order| order.revision;
+        let had = self.list.floor().map(|(order, _)| revision(order));
+        let behind = had.is_some_and(|had| had < self.genesis().authority.since);
+        (self.list.current().is_none() && behind).then_some(Stopped::Untrusted)
+    }
+
+    /// The entry that puts this node out.
+    pub(super) fn out(&self) -> Option<Stopped> {
+        let (list, own) = (self.list.current()?, self.certificate.current()?);
+        match list.standing(&own.identity, own.serial) {
+            Standing::Clear => None,
+            Standing::Out(entry) => Some(Stopped::Out {
+                kind: entry.kind,
+                reason: entry.reason.clone(),
+                since: entry.since,
+            }),
+        }
+    }
+
+    fn waiting(&self, now: Now) -> State {
+        if self.list.current().is_none() {
+            return State::Waiting(Waiting::List);
+        }
+        if !self.clock.is_known() || self.own(now).is_none() {
+            return State::Waiting(Waiting::Time);
+        }
+        if !self.usable(now).is_empty() {
+            return State::Waiting(Waiting::Epoch);
+        }
+        let ended = |deadline: Mono| deadline <= now.boot;
+        let held = self
+            .grants
+            .iter()
+            .filter(|(_, held)| held.deadline(&self.clock).is_some_and(ended));
+        let latest = held
+            .map(|(_, held)| held.grant.lease_until)
+            .max()
+            .max(self.grants.ended());
+        match latest {
+            Some(at) => State::Stopped(Stopped::LeaseEnded(at)),
+            None if self.grants.waits_for_time() => State::Waiting(Waiting::Time),
+            None => State::Waiting(Waiting::Grant),
+        }
+    }
+
+    pub(super) fn tell_state(&mut self, now: Now) {
+        let state = self.state(now);
+        if self.state.as_ref() != Some(&state) {
+            self.outbox.tell(Event::State(state.clone()));
+            self.state = Some(state);
+        }
+    }
+
+    /// When something is due, and what.
+    pub(super) fn next_timeout(&self, now: Now) -> Option<Timeout> {
+        let time = self.clock.time(now);
+        let ahead = |at: Mono| at.max(now.boot + Duration::from_millis(1));
+        let mut due = vec![(ahead(now.boot + CLOCK_CHECK), Reason::ClockCheck)];
+        due.extend(
+            self.epoch_times(now)
+                .into_iter()
+                .map(|at| (ahead(at), Reason::Epoch)),
+        );
+        due.extend(
+            self.end_times(now)
+                .into_iter()
+                .map(|at| (ahead(at), Reason::Deadline)),
+        );
+        due.extend(
+            self.asks
+                .retirement
+                .map(|at| (ahead(self.clock.when(at, now)), Reason::Succession)),
+        );
+        due.extend(
+            self.asks_due(now, time)
+                .into_iter()
+                .map(|(at, reason)| (ahead(at), reason)),
+        );
+        due.extend(self.saver.next().map(|at| (ahead(at), Reason::Save)));
+        let (at, reason) = due.into_iter().min_by_key(|(at, _)| *at)?;
+        Some(Timeout { at, reason })
+    }
+
+    /// When epochs begin, and when the overlap with the one before is over.
+    fn epoch_times(&self, now: Now) -> Vec<Mono> {
+        let time = self.clock.time(now);
+        let overlap = as_span(self.overlap());
+        let begins = self.grants.iter().map(|(_, held)| held.grant.starts);
+        let overs = self
+            .grants
+            .iter()
+            .filter_map(|(_, held)| Some(held.active_since? + overlap));
+        let to_come = begins.chain(overs).filter(|at| *at > time);
+        to_come.map(|at| self.clock.when(at, now)).collect()
+    }
+
+    /// When leases and certificates end.
+    fn end_times(&self, now: Now) -> Vec<Mono> {
+        let time = self.clock.time(now);
+        let usable = self.usable(now);
+        let leases = usable.iter().map(|(_, _, until)| *until);
+        let ends: Vec<UnixTime> = self
+            .circle
+            .until()
+            .into_iter()
+            .chain(self.certificate.current().map(|own| own.not_after))
+            .filter(|at| *at > time)
+            .collect();
+        leases
+            .chain(ends.into_iter().map(|at| self.clock.when(at, now)))
+            .collect()
+    }
+
+    pub(super) fn later(&self, now: Now, span: tidegate_proto::Span) -> Mono {
+        now.boot + as_duration(span)
+    }
+}

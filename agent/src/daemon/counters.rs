@@ -1,0 +1,72 @@
+//! What has happened since the start, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_core::Event;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// What has happened since the start.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)+
+        }
+    };
+}
+
+counters! {
+    /// Documents that were not accepted.
+    refused,
+    /// Revocation lists that came into force.
+    lists,
+    /// Receipts that were signed.
+    receipts,
+    /// Policies that came into force.
+    policies,
+    /// Peers that came.
+    joined,
+    /// Peers that went.
+    left,
+    /// Peers that were put out.
+    put_out,
+    /// Grants that became usable.
+    grants,
+    /// Epochs that sending has passed to.
+    switches,
+    /// Certificates of this node that came into force.
+    certificates,
+    /// Changes of the node's state.
+    states,
+    /// Times that the wall clock was found wrong.
+    clock_off,
+}
+
+impl Counters {
+    /// Counts an event.
+    pub(crate) fn count(&self, event: &Event) {
+        let counter = match event {
+            Event::Refused { .. } | Event::Siblings => &self.refused,
+            Event::List { .. } => &self.lists,
+            Event::Receipt(_) => &self.receipts,
+            Event::Policy(_) => &self.policies,
+            Event::PeerJoined { .. } => &self.joined,
+            Event::PeerLeft { listed, .. } => {
+                if *listed {
+                    add(&self.put_out);
+                }
+                &self.left
+            }
+            Event::Granted { .. } => &self.grants,
+            Event::Switched(_) => &self.switches,
+            Event::Certified { .. } => &self.certificates,
+            Event::State(_) => &self.states,
+            Event::ClockOff(_) => &self.clock_off,
+            _ => return,
+        };
+        add(counter);
+    }
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

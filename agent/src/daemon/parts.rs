@@ -1,0 +1,49 @@
+//! Everything that the loop drives.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidegate_core::PlaneOrder;
+use tidegate_netconfig::Ending;
+
+use super::allowed::Allowed;
+use super::counters::Counters;
+use super::network::Network;
+use super::observer::Observer;
+use super::plane::Plane;
+use super::resolver::Resolver;
+use super::session::Authority;
+use super::store::Disk;
+use super::turn::End;
+use crate::state::{StateDirectory, StateError};
+
+/// Everything that the loop drives.
+pub(super) struct Parts {
+    pub(super) plane: Plane,
+    pub(super) network: Network,
+    pub(super) disk: Disk,
+    pub(super) authority: Authority,
+    pub(super) resolver: Resolver,
+    pub(super) observer: Observer,
+    pub(super) allowed: Arc<Allowed>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) directory: Arc<StateDirectory>,
+    pub(super) config_path: PathBuf,
+    /// The protocol number of our own addresses and routes.
+    pub(super) protocol: u8,
+}
+
+impl Parts {
+    /// Ends them: data first, then the host, and the identity if the user has left.
+    pub(super) async fn end(self, ending: Ending, end: End) -> Result<(), StateError> {
+        self.plane.order(PlaneOrder::Stop);
+        drop(self.authority);
+        self.resolver.end().await;
+        self.network.end(ending).await;
+        self.disk.end().await;
+        match end {
+            End::Stopped => Ok(()),
+            End::Left => self.directory.empty(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A node that is not admitted yet: it asks now and then, and can be spoken to meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_proto::api::Enrolled;
+use tidegate_proto::{Certificate, Signed, SigningKey};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::DaemonError;
+use super::inbox::Message;
+use super::view::VERSION;
+use crate::client::{Client, ClientError, Clock, GenesisChain, NodeClient, Timeouts};
+use crate::exit::Exit;
+use crate::local::{
+    AuthorityView, ClockView, NetworkView, NodeState, Refusal, Reply, Request, StatusView,
+};
+use crate::state::Pending;
+
+/// How often the authority is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How the wait ended.
+pub(super) enum Waited {
+    /// The node is in.
+    Admitted(Box<Signed<Certificate>>),
+    /// The process was told to stop.
+    Stopped,
+    /// The user gave up.
+    Left(oneshot::Sender<Reply>),
+}
+
+/// Waits until the node is in, or the wait is over.
+pub(super) async fn wait(
+    identity: Arc<SigningKey>,
+    pending: &Pending,
+    inbox: &mut mpsc::Receiver<Message>,
+) -> Result<Waited, DaemonError> {
+    let node = client(identity, pending)?;
+    let mut trouble = None;
+    let mut beat = tokio::time::interval(EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = inbox.recv() => match message {
+                Some(Message::Stop) | None => return Ok(Waited::Stopped),
+                Some(Message::Request(Request::Leave {}, answer)) => return Ok(Waited::Left(answer)),
+                Some(Message::Request(request, answer)) => {
+                    let reply = reply(&request, &node, pending, trouble.as_deref());
+                    let _ = answer.send(reply); // whoever asked has gone
+                }
+                Some(_) => {}
+            },
+            _ = beat.tick() => match node.enrolled().await {
+                Ok(Enrolled::Admitted(certificate)) => {
+                    return Ok(Waited::Admitted(Box::new(certificate)));
+                }
+                Ok(Enrolled::Pending) => trouble = None,
+                Err(ClientError::Refused(problem)) if is_final(problem.status) => {
+                    return Err(DaemonError::Denied(problem.detail.to_string()));
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            },
+        }
+    }
+}
+
+/// Whether asking again cannot help: anything that is not about load or time.
+fn is_final(status: u16) -> bool {
+    matches!(status, 403 | 404 | 409 | 410)
+}
+
+fn client(identity: Arc<SigningKey>, pending: &Pending) -> Result<NodeClient, DaemonError> {
+    let missing = || DaemonError::Denied("the join under way has no genesis; leave and join again".to_owned());
+    let chain = GenesisChain::along(&pending.chain).ok_or_else(missing)??;
+    let site = chain.site()?.preferring(&pending.url);
+    let client = Client::new(site, Arc::new(Clock::system()), Timeouts::default())?;
+    Ok(client.as_node(identity))
+}
+
+fn reply(request: &Request, node: &NodeClient, pending: &Pending, trouble: Option<&str>) -> Reply {
+    match request {
+        Request::Status { .. } => Reply::Status(Box::new(status(node, pending, trouble))),
+        Request::Log { level } => match crate::logs::change(level) {
+            Ok(()) => Reply::Done,
+            Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
+        },
+        _ => Reply::Refused(Refusal::new(Exit::Pending, waiting(pending))),
+    }
+}
+
+fn waiting(pending: &Pending) -> String {
+    format!(
+        "waiting for an operator to admit this node; there: tidegate admin approve {}",
+        pending.name
+    )
+}
+
+fn status(node: &NodeClient, pending: &Pending, trouble: Option<&str>) -> StatusView {
+    StatusView {
+        version: VERSION.to_owned(),
+        state: NodeState::Pending,
+        explanation: waiting(pending),
+        network: String::new(),
+        revision: pending.chain.len() as u64,
+        node: node.node().to_string(),
+        certificate: None,
+        epochs: Vec::new(),
+        authority: AuthorityView {
+            url: pending.url.to_string(),
+            reachable: trouble.is_none(),
+            trouble: trouble.map(str::to_owned),
+            ..AuthorityView::default()
+        },
+        clock: ClockView::default(),
+        list: None,
+        policy: None,
+        roster: None,
+        plane: None,
+        host: NetworkView::default(),
+        peers: Vec::new(),
+        dns: None,
+    }
+}

@@ -1,0 +1,322 @@
+//! The loop: one task owns the member, and everything that happens goes through it, one thing at a time.
+//!
+//! Each turn samples the clocks, tells core one thing, and carries out what core says, in its order: the data plane
+//! first. Nothing here waits for anybody, so a slow disk or a lost authority never holds up a removal.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tidegate_core::{
+    Answer, Ask, Event, Failure, Input, Member, Names, Now, Output, PlaneReport, State, Wish,
+};
+use tidegate_netconfig::Ending;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::{Alarm, now};
+use super::inbox::Message;
+use super::parts::Parts;
+use super::session::{Challenged, Solved};
+use super::{choices, endpoints, session};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::local::{Refusal, Reply, Request};
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The process was told to stop.
+    Stopped,
+    /// The user left the network: the identity is to be erased.
+    Left,
+}
+
+/// The loop's state.
+pub(super) struct Loop {
+    member: Member,
+    config: Arc<Config>,
+    parts: Parts,
+    alarm: Alarm,
+    names: Arc<Names>,
+    revision: u64,
+    state: watch::Sender<Option<State>>,
+    leaving: Option<oneshot::Sender<Reply>>,
+    end: Option<End>,
+}
+
+impl Loop {
+    /// A loop around a member.
+    pub(super) fn new(member: Member, config: Arc<Config>, parts: Parts) -> io::Result<Self> {
+        let (state, _) = watch::channel(None);
+        Ok(Self {
+            names: Arc::default(),
+            revision: member.genesis().revision.value(),
+            member,
+            config,
+            parts,
+            alarm: Alarm::new()?,
+            state,
+            leaving: None,
+            end: None,
+        })
+    }
+
+    /// Turns until told to end.
+    pub(super) async fn run(mut self, inbox: &mut mpsc::Receiver<Message>) -> io::Result<End> {
+        self.carry_out(now());
+        self.announce_endpoints();
+        let end = loop {
+            if let Some(end) = self.end.take() {
+                break end;
+            }
+            self.alarm.set(self.member.poll_timeout().map(|timeout| timeout.at))?;
+            let message = tokio::select! {
+                biased;
+                message = inbox.recv() => message,
+                rung = self.alarm.ring() => {
+                    rung?;
+                    None
+                }
+            };
+            self.turn(message);
+        };
+        self.finish(end).await;
+        Ok(end)
+    }
+
+    fn turn(&mut self, message: Option<Message>) {
+        let now = now();
+        match message {
+            Some(Message::Core(input)) => self.member.handle(input, now),
+            Some(Message::Request(request, answer)) => self.answer(request, answer, now),
+            Some(Message::Challenge(challenged)) => self.solve(*challenged, now),
+            Some(Message::Underlay) => self.underlay_changed(),
+            Some(Message::Reload) => self.reload(),
+            Some(Message::Stop) => self.end = Some(End::Stopped),
+            None => {}
+        }
+        let due = self.member.poll_timeout();
+        if due.is_some_and(|timeout| timeout.at <= now.boot) {
+            self.member.handle_timeout(now);
+        }
+        self.carry_out(now);
+    }
+
+    /// Carries out everything that core has decided. What an overloaded part refuses is told to core at once, which
+    /// may decide anew; parts that refuse for ever end this by being full once.
+    fn carry_out(&mut self, now: Now) {
+        while let Some(output) = self.member.poll_output() {
+            if let Some(refused) = self.carry(output) {
+                self.member.handle(refused, now);
+            }
+        }
+        self.refresh_names();
+        self.follow_genesis();
+    }
+
+    fn carry(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Plane(order) => {
+                let taken = self.parts.plane.order(order);
+                (!taken).then_some(Input::Plane(PlaneReport::Gone))
+            }
+            Output::Host(wish) => {
+                if !self.parts.network.wish(wish) {
+                    tracing::error!("the host's network hangs; it is not what it should be");
+                }
+                None
+            }
+            Output::Store(file) => {
+                let token = file.token;
+                (!self.parts.disk.write(file)).then_some(Input::NotStored(token))
+            }
+            Output::Ask(ask) => self.ask(ask),
+            Output::Tell(event) => {
+                self.tell(&event);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn ask(&self, ask: Ask) -> Option<Input> {
+        let kind = ask.kind();
+        let unreachable = Input::Answered(kind, Answer::Failed(Failure::Unreachable));
+        (!self.parts.authority.ask(ask)).then_some(unreachable)
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.parts.counters.count(event);
+        match event {
+            Event::State(state) => {
+                tracing::info!(%state, "state");
+                super::systemd::status(&state.to_string());
+                self.state.send_replace(Some(state.clone()));
+            }
+            Event::Siblings | Event::NotStored(_) => tracing::error!("{event}"),
+            Event::Refused { .. } | Event::ClockOff(_) | Event::RouteLoop { .. } => {
+                tracing::warn!("{event}");
+            }
+            Event::PeerLeft { name, listed, .. } => {
+                tracing::info!("{event}");
+                if *listed && let Some(addresses) = self.names.get(name) {
+                    super::flows::end(addresses);
+                }
+            }
+            Event::PeerJoined { .. } | Event::Switched(_) | Event::Retired(_) => {
+                tracing::debug!("{event}");
+            }
+            _ => tracing::info!("{event}"),
+        }
+    }
+
+    /// Names go to the resolver, and prefixes to `wg show`, when somebody has come or gone.
+    fn refresh_names(&mut self) {
+        let names = self.member.names();
+        if Arc::ptr_eq(&names, &self.names) {
+            return;
+        }
+        let status = self.member.status(now());
+        let own = status.certificate.as_ref().map(|own| own.addresses);
+        let own = own.into_iter().flatten().collect();
+        self.parts.resolver.publish(&names, own);
+        self.names = names;
+        let table: BTreeMap<_, _> = status
+            .peers
+            .iter()
+            .map(|peer| (peer.id, super::view::allowed(peer)))
+            .collect();
+        self.parts.allowed.set(table);
+    }
+
+    fn follow_genesis(&mut self) {
+        let revision = self.member.genesis().revision.value();
+        if revision == self.revision {
+            return;
+        }
+        self.revision = revision;
+        if let Some(site) = session::site(&self.member) {
+            self.parts.authority.move_to(site);
+        }
+    }
+
+    fn solve(&self, challenged: Challenged, now: Now) {
+        let Challenged {
+            keys,
+            challenge,
+            origin,
+            answer,
+        } = challenged;
+        let certificate = self.member.status(now).certificate;
+        let solved = self.member.answer(&origin, &keys, &challenge);
+        let solved = solved
+            .inspect_err(|error| tracing::warn!(%error, "a challenge is not answered"))
+            .ok()
+            .map(|answer| Solved {
+                answer,
+                name: certificate.as_ref().map(|own| own.name.clone()),
+                routes: certificate.map(|own| own.routes).unwrap_or_default(),
+            });
+        let _ = answer.send(solved); // whoever asked has given up
+    }
+
+    fn underlay_changed(&mut self) {
+        self.parts.authority.hurry();
+        self.announce_endpoints();
+    }
+
+    fn announce_endpoints(&mut self) {
+        let port = self.parts.plane.running().borrow().as_ref().map(|plane| plane.port);
+        let port = port.unwrap_or(self.config.port);
+        let found = endpoints::here(&self.config, port, self.parts.protocol);
+        self.member.handle(Input::Endpoints(found), now());
+        self.carry_out(now());
+    }
+
+    fn reload(&mut self) {
+        match Config::load(&self.parts.config_path) {
+            Ok(config) => self.apply(config),
+            Err(error) => tracing::error!(%error, "the configuration is not read anew; the one before holds"),
+        }
+    }
+
+    fn apply(&mut self, config: Config) {
+        if config.interface != self.config.interface || config.port != self.config.port {
+            tracing::warn!("a new interface name or port takes effect at the next start");
+        }
+        if let Err(error) = crate::logs::change(&config.log) {
+            tracing::warn!(%error, "the log level stays as it is");
+        }
+        self.config = Arc::new(config);
+        self.parts.network.configure(Arc::clone(&self.config));
+        let choices = choices::of(&self.config);
+        self.member.handle(Input::Choices(choices), now());
+        self.announce_endpoints();
+        tracing::info!("the configuration is read anew");
+    }
+
+    fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
+        let reply = match request {
+            Request::Status { measure } => {
+                let status = self.member.status(now);
+                self.parts.observer.answer_status(status, &self.config, measure, answer);
+                return;
+            }
+            Request::Ping { node } => {
+                let status = self.member.status(now);
+                self.parts.observer.answer_ping(&status, &node, answer);
+                return;
+            }
+            Request::Health {} => {
+                let status = self.member.status(now);
+                self.parts.observer.answer_health(status, &self.config, answer);
+                return;
+            }
+            Request::Metrics {} => {
+                let status = self.member.status(now);
+                self.parts.observer.answer_metrics(status, &self.config, answer);
+                return;
+            }
+            Request::Up {} => self.wish(Wish::Up, now),
+            Request::Down {} => self.wish(Wish::Down, now),
+            Request::Leave {} => {
+                self.member.handle(Input::Wish(Wish::Down), now);
+                self.leaving = Some(answer);
+                self.end = Some(End::Left);
+                return;
+            }
+            Request::Reload {} => {
+                self.reload();
+                Reply::Done
+            }
+            Request::Log { level } => match crate::logs::change(&level) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
+            },
+        };
+        let _ = answer.send(reply); // whoever asked has gone
+    }
+
+    fn wish(&mut self, wish: Wish, now: Now) -> Reply {
+        self.member.handle(Input::Wish(wish), now);
+        Reply::Done
+    }
+
+    /// Leaves the host guarded, or as if we had never been there.
+    async fn finish(mut self, end: End) {
+        super::systemd::stopping();
+        self.carry_out(now());
+        let ending = match end {
+            End::Stopped => Ending::Keep,
+            End::Left => Ending::Undo,
+        };
+        let erased = self.parts.end(ending, end).await;
+        if let Some(answer) = self.leaving {
+            let reply = match erased {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refused(Refusal::new(Exit::Storage, error)),
+            };
+            let _ = answer.send(reply);
+        }
+    }
+}
