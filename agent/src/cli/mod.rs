@@ -1,6 +1,7 @@
 //! The command line: arguments in, text for people or JSON for programs out. One file or folder per group of commands.
 
 mod admin;
+mod clean_host;
 mod failure;
 mod manual;
 
@@ -29,6 +30,9 @@ struct Program {
 enum Command {
     /// Run a network: admit, revoke, and see who confirmed it
     Admin(admin::Admin),
+    /// Take back what a stopped agent left in the host's network
+    #[command(hide = true)]
+    CleanHost(clean_host::CleanHost),
     /// Write the manual pages and completions that the packages ship
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -42,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let done = match program.command {
         Command::Admin(admin) => admin.run(),
+        Command::CleanHost(clean) => clean.run(),
         Command::Manual(manual) => manual.run(Program::command()),
     };
     match done {
