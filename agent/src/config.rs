@@ -26,7 +26,9 @@ pub const MOST_ENDPOINTS: usize = 8;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("cannot read {path}: {reason}; check the path and its mode, or give another with --config")]
+    #[error(
+        "cannot read {path}: {reason}; check the path and its mode, or give another with --config"
+    )]
     Unreadable {
         /// The file.
         path: String,
@@ -138,7 +140,9 @@ impl Config {
             reason,
         };
         let config: Self = toml::from_str(text).map_err(|error| invalid(one_line(&error)))?;
-        config.check().map_err(|reason| invalid(reason.to_owned()))?;
+        config
+            .check()
+            .map_err(|reason| invalid(reason.to_owned()))?;
         Ok(config)
     }
 

@@ -26,6 +26,7 @@ pub mod config;
 pub mod daemon;
 pub mod dns;
 pub mod exit;
+pub mod join;
 pub mod local;
 pub mod logs;
 pub mod privileges;

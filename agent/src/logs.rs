@@ -10,7 +10,9 @@ use crate::config::LogFormat;
 
 /// A text that is no filter for the log.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is no log level; write error, warn, info, debug or trace, or directives like info,tidegate=debug")]
+#[error(
+    "{0:?} is no log level; write error, warn, info, debug or trace, or directives like info,tidegate=debug"
+)]
 pub struct LevelError(String);
 
 static HANDLE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();

@@ -55,7 +55,10 @@ impl Alarm {
         if self.set == at {
             return Ok(());
         }
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let never = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let value = at.filter(|at| *at != Mono::NEVER).map_or(never, timespec);
         let spec = Itimerspec {
             it_interval: never,

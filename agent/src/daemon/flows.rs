@@ -13,7 +13,9 @@ pub(super) fn end(addresses: &[IpAddr]) {
                     "the kernel keeps connections with a node that is out; they get no packets"
                 ),
                 Ok(destroyed) => tracing::debug!(sockets = destroyed.sockets, "connections ended"),
-                Err(error) => tracing::warn!(%error, "connections with a node that is out are not ended; they get no packets"),
+                Err(error) => {
+                    tracing::warn!(%error, "connections with a node that is out are not ended; they get no packets")
+                }
             }
         }
     });

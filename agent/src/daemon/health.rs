@@ -55,7 +55,10 @@ fn data_plane(snapshot: &Snapshot) -> Finding {
     match (&snapshot.plane, &snapshot.core.state) {
         (Some(plane), _) if plane.starts > 1 => (
             Level::Degraded,
-            format!("it answers, and was started {} times; see the log", plane.starts),
+            format!(
+                "it answers, and was started {} times; see the log",
+                plane.starts
+            ),
         ),
         (Some(_), _) => (Level::Healthy, "it answers".to_owned()),
         (None, State::Up) => (
@@ -79,7 +82,10 @@ fn host_network(snapshot: &Snapshot) -> Finding {
 fn authority(snapshot: &Snapshot) -> Finding {
     let seen = &snapshot.authority;
     if seen.stream {
-        return (Level::Healthy, format!("the stream from {} is open", seen.url));
+        return (
+            Level::Healthy,
+            format!("the stream from {} is open", seen.url),
+        );
     }
     match &seen.trouble {
         Some(trouble) => (Level::Degraded, trouble.clone()),
@@ -92,7 +98,10 @@ fn epoch(snapshot: &Snapshot) -> Finding {
         return (Level::Unhealthy, "there is no epoch to send in".to_owned());
     };
     let over = snapshot.core.clock.time > active.ends;
-    let detail = format!("epoch {} may be used for {} more", active.epoch, active.left);
+    let detail = format!(
+        "epoch {} may be used for {} more",
+        active.epoch, active.left
+    );
     if over {
         (
             Level::Degraded,
@@ -125,15 +134,24 @@ fn certificate(snapshot: &Snapshot) -> Finding {
 fn revocation_list(snapshot: &Snapshot) -> Finding {
     let core = &snapshot.core;
     let Some(list) = &core.list else {
-        return (Level::Unhealthy, "there is none, so nothing is trusted".to_owned());
+        return (
+            Level::Unhealthy,
+            "there is none, so nothing is trusted".to_owned(),
+        );
     };
     let place = format!("{}.{}", list.place.revision, list.place.sequence);
     if core.clock.time > list.next_update {
-        let detail = format!("list {place} is old; its successor was due at {}", list.next_update);
+        let detail = format!(
+            "list {place} is old; its successor was due at {}",
+            list.next_update
+        );
         return (Level::Degraded, detail);
     }
     if !list.stored {
-        return (Level::Degraded, format!("list {place} is not on the disk yet"));
+        return (
+            Level::Degraded,
+            format!("list {place} is not on the disk yet"),
+        );
     }
     (Level::Healthy, format!("list {place} is in force"))
 }

@@ -178,7 +178,11 @@ impl Task {
     async fn hear(&self, notice: Notice) {
         match notice {
             Notice::Repaired { changes, total } => {
-                tracing::warn!(changes = changes.len(), total, "somebody changed what is ours; it was put right");
+                tracing::warn!(
+                    changes = changes.len(),
+                    total,
+                    "somebody changed what is ours; it was put right"
+                );
                 self.view.send_modify(|view| view.repairs = total);
             }
             Notice::Conflicts(conflicts) => self.view.send_modify(|view| {
@@ -190,7 +194,9 @@ impl Task {
             Notice::Renamed { from, to } => {
                 tracing::warn!(%from, %to, "the interface was renamed; it is followed");
             }
-            Notice::Gone => tracing::warn!("the interface is gone; nothing meant for it leaves in clear"),
+            Notice::Gone => {
+                tracing::warn!("the interface is gone; nothing meant for it leaves in clear")
+            }
             Notice::Incomplete(complaints) => {
                 self.view.send_modify(|view| {
                     view.settled = false;
@@ -198,7 +204,8 @@ impl Task {
                 });
             }
             Notice::Trouble(error) => {
-                self.view.send_modify(|view| view.trouble = Some(error.to_string()));
+                self.view
+                    .send_modify(|view| view.trouble = Some(error.to_string()));
             }
         }
     }
@@ -276,14 +283,21 @@ fn routes(wish: &HostWish, config: &Config) -> BTreeMap<Prefix, Wanted> {
         .map(|prefix| (prefix, wanted(RouteKind::Overlay, Overlap::Refuse)));
     let subnets = prefixes(&wish.subnets).into_iter().map(|prefix| {
         let allowed = config.allow_overlap.iter().any(|wide| wide.covers(prefix));
-        let overlap = if allowed { Overlap::Allow } else { Overlap::Refuse };
+        let overlap = if allowed {
+            Overlap::Allow
+        } else {
+            Overlap::Refuse
+        };
         (prefix, wanted(RouteKind::Subnet, overlap))
     });
     overlay.chain(subnets).collect()
 }
 
 fn exit(wish: &HostWish) -> Option<Exit> {
-    let families: BTreeSet<Family> = prefixes(&wish.exit).into_iter().map(Prefix::family).collect();
+    let families: BTreeSet<Family> = prefixes(&wish.exit)
+        .into_iter()
+        .map(Prefix::family)
+        .collect();
     (!families.is_empty()).then_some(Exit { families })
 }
 

@@ -234,7 +234,10 @@ async fn ping_with_patience(
             let _ = tokio::task::spawn_blocking(move || control.apply(Command::Connect(id))).await;
         }
         let patience = Duration::from_millis(if asked { 100 } else { 1000 });
-        round_trip = tokio::time::timeout(patience, pong).await.ok().and_then(Result::ok);
+        round_trip = tokio::time::timeout(patience, pong)
+            .await
+            .ok()
+            .and_then(Result::ok);
     }
     let endpoint = look(running.clone()).await.and_then(|seen| {
         let found = seen.status.peers.iter().find(|one| one.id == peer.id);
@@ -269,7 +272,9 @@ fn is_connected(peer: &tidegate_wg::PeerStatus) -> bool {
 fn ends(core: &Status, peer: &PeerView, to: Option<IpAddr>) -> Option<(IpAddr, IpAddr)> {
     let to = to.unwrap_or(peer.certificate.addresses[0]);
     let own = core.certificate.as_ref()?.addresses;
-    let from = own.into_iter().find(|from| from.is_ipv4() == to.is_ipv4())?;
+    let from = own
+        .into_iter()
+        .find(|from| from.is_ipv4() == to.is_ipv4())?;
     Some((from, to))
 }
 

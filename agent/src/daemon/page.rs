@@ -83,7 +83,10 @@ async fn answer<B>(asked: &Asked<B>, inbox: &Inbox) -> Response<Full<Bytes>> {
             };
             plain(code, serde_json::to_string(&health).unwrap_or_default())
         }
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or ending\n"),
+        _ => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the daemon is busy or ending\n",
+        ),
     }
 }
 

@@ -71,7 +71,9 @@ fn is_final(status: u16) -> bool {
 }
 
 fn client(identity: Arc<SigningKey>, pending: &Pending) -> Result<NodeClient, DaemonError> {
-    let missing = || DaemonError::Denied("the join under way has no genesis; leave and join again".to_owned());
+    let missing = || {
+        DaemonError::Denied("the join under way has no genesis; leave and join again".to_owned())
+    };
     let chain = GenesisChain::along(&pending.chain).ok_or_else(missing)??;
     let site = chain.site()?.preferring(&pending.url);
     let client = Client::new(site, Arc::new(Clock::system()), Timeouts::default())?;

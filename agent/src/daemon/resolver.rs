@@ -122,7 +122,10 @@ impl Resolver {
         if let (Some(end), Some(task)) = (self.end.take(), self.task.take()) {
             let _ = end.send(());
             let _ = task.await;
-            tracing::debug!(answered = self.answered.load(Ordering::Relaxed), "names end");
+            tracing::debug!(
+                answered = self.answered.load(Ordering::Relaxed),
+                "names end"
+            );
         }
     }
 }
@@ -203,7 +206,10 @@ impl Task {
             .await
             .map_err(|error| error.to_string())?;
         let link = self.settings.interface.clone();
-        names.set(link, wish).await.map_err(|error| error.to_string())?;
+        names
+            .set(link, wish)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(names)
     }
 }

@@ -115,7 +115,11 @@ impl Ground {
         let forward = inbox.clone();
         tokio::spawn(async move {
             while let Some((request, answer)) = questions.recv().await {
-                if forward.send(Message::Request(request, answer)).await.is_err() {
+                if forward
+                    .send(Message::Request(request, answer))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -188,7 +192,9 @@ impl Life {
             .await;
         traffic.abort();
         match end? {
-            End::Stopped => tracing::info!("ends; guards against leaks stay until `tidegate down` or `leave`"),
+            End::Stopped => {
+                tracing::info!("ends; guards against leaks stay until `tidegate down` or `leave`")
+            }
             End::Left => tracing::info!("left the network"),
         }
         Ok(())

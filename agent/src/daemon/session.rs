@@ -147,11 +147,16 @@ impl Drop for Authority {
 
 fn first_url(client: &Client) -> String {
     let site = client.site();
-    site.urls.first().map(ToString::to_string).unwrap_or_default()
+    site.urls
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -199,7 +204,8 @@ impl Stream {
                 Some(Input::StreamOpened)
             }
             SessionEvent::Event(event) => {
-                self.view.send_modify(|seen| seen.heard = Some(unix_millis()));
+                self.view
+                    .send_modify(|seen| seen.heard = Some(unix_millis()));
                 Some(Input::News(event))
             }
             SessionEvent::Lost { error, retry_in } => {

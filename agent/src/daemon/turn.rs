@@ -69,7 +69,8 @@ impl Loop {
             if let Some(end) = self.end.take() {
                 break end;
             }
-            self.alarm.set(self.member.poll_timeout().map(|timeout| timeout.at))?;
+            self.alarm
+                .set(self.member.poll_timeout().map(|timeout| timeout.at))?;
             let message = tokio::select! {
                 biased;
                 message = inbox.recv() => message,
@@ -226,7 +227,13 @@ impl Loop {
     }
 
     fn announce_endpoints(&mut self) {
-        let port = self.parts.plane.running().borrow().as_ref().map(|plane| plane.port);
+        let port = self
+            .parts
+            .plane
+            .running()
+            .borrow()
+            .as_ref()
+            .map(|plane| plane.port);
         let port = port.unwrap_or(self.config.port);
         let found = endpoints::here(&self.config, port, self.parts.protocol);
         self.member.handle(Input::Endpoints(found), now());
@@ -236,7 +243,9 @@ impl Loop {
     fn reload(&mut self) {
         match Config::load(&self.parts.config_path) {
             Ok(config) => self.apply(config),
-            Err(error) => tracing::error!(%error, "the configuration is not read anew; the one before holds"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration is not read anew; the one before holds")
+            }
         }
     }
 
@@ -259,7 +268,9 @@ impl Loop {
         let reply = match request {
             Request::Status { measure } => {
                 let status = self.member.status(now);
-                self.parts.observer.answer_status(status, &self.config, measure, answer);
+                self.parts
+                    .observer
+                    .answer_status(status, &self.config, measure, answer);
                 return;
             }
             Request::Ping { node } => {
@@ -269,12 +280,16 @@ impl Loop {
             }
             Request::Health {} => {
                 let status = self.member.status(now);
-                self.parts.observer.answer_health(status, &self.config, answer);
+                self.parts
+                    .observer
+                    .answer_health(status, &self.config, answer);
                 return;
             }
             Request::Metrics {} => {
                 let status = self.member.status(now);
-                self.parts.observer.answer_metrics(status, &self.config, answer);
+                self.parts
+                    .observer
+                    .answer_metrics(status, &self.config, answer);
                 return;
             }
             Request::Up {} => self.wish(Wish::Up, now),

@@ -193,7 +193,12 @@ fn host(snapshot: &Snapshot) -> NetworkView {
     });
     NetworkView {
         settled: view.settled,
-        complaints: view.complaints.iter().chain(&view.trouble).cloned().collect(),
+        complaints: view
+            .complaints
+            .iter()
+            .chain(&view.trouble)
+            .cloned()
+            .collect(),
         repairs: view.repairs,
         routes: taken.chain(loops).collect(),
     }

@@ -73,13 +73,19 @@ impl Name {
     /// The name that this text spells; `None` where a label is empty or too long.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        Self::of(text.split('.').map(|label| label.as_bytes().to_vec()).collect())
+        Self::of(
+            text.split('.')
+                .map(|label| label.as_bytes().to_vec())
+                .collect(),
+        )
     }
 
     /// The name of these labels; `None` where one is empty or too long, or all together are.
     #[must_use]
     pub fn of(mut labels: Vec<Vec<u8>>) -> Option<Self> {
-        labels.iter_mut().for_each(|label| label.make_ascii_lowercase());
+        labels
+            .iter_mut()
+            .for_each(|label| label.make_ascii_lowercase());
         let fits = |label: &Vec<u8>| (1..=LONGEST_LABEL).contains(&label.len());
         let name = Self(labels);
         (name.0.iter().all(fits) && name.wire_length() <= LONGEST_NAME).then_some(name)

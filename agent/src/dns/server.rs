@@ -133,9 +133,14 @@ mod tests {
         let mut zone = Zone::new(Name::new("demo.internal").unwrap(), []);
         zone.add("db", ["100.64.0.5".parse().unwrap()]);
         let (_keep, zone) = watch::channel(Arc::new(zone));
-        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = std::net::UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let answered = Arc::new(AtomicU64::new(0));
-        let _server = Server::start(&[port], zone, Arc::clone(&answered)).await.unwrap();
+        let _server = Server::start(&[port], zone, Arc::clone(&answered))
+            .await
+            .unwrap();
         let question = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02db\x04demo\x08internal\x00\x00\x01\x00\x01";
 
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();

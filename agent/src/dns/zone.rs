@@ -88,7 +88,9 @@ impl Zone {
         let Some(addresses) = self.nodes.get(label) else {
             return Answer::bare(Code::NoSuchName, zone);
         };
-        let told = addresses.iter().filter_map(|address| told(*address, record));
+        let told = addresses
+            .iter()
+            .filter_map(|address| told(*address, record));
         Answer {
             data: told.collect(),
             ..Answer::bare(Code::Done, zone)
@@ -151,7 +153,10 @@ mod tests {
         let ranges = ["100.64.0.0/16", "fd12::/48"];
         let ranges = ranges.map(|range| range.parse().unwrap());
         let mut zone = Zone::new(Name::new("demo.internal").unwrap(), ranges);
-        zone.add("db", ["100.64.0.5", "fd12::5"].map(|ip| ip.parse().unwrap()));
+        zone.add(
+            "db",
+            ["100.64.0.5", "fd12::5"].map(|ip| ip.parse().unwrap()),
+        );
         zone
     }
 
@@ -195,7 +200,11 @@ mod tests {
 
     #[test]
     fn unknown_names_of_ours_do_not_exist_and_foreign_ones_are_refused() {
-        for name in ["no.demo.internal", "a.db.demo.internal", "9.9.64.100.in-addr.arpa"] {
+        for name in [
+            "no.demo.internal",
+            "a.db.demo.internal",
+            "9.9.64.100.in-addr.arpa",
+        ] {
             assert_eq!(ask(name, 1).code, Code::NoSuchName, "{name}");
         }
         for name in [

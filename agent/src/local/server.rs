@@ -23,7 +23,9 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum SocketError {
     /// A daemon answers there.
-    #[error("a tidegate daemon runs already and answers at {0}; stop it first, or give another --socket")]
+    #[error(
+        "a tidegate daemon runs already and answers at {0}; stop it first, or give another --socket"
+    )]
     Taken(String),
     /// Something else is there.
     #[error("{0} exists and is no socket; move it away, or give another --socket")]
@@ -53,7 +55,10 @@ impl Socket {
             reason: error.to_string(),
         };
         if let Some(folder) = path.parent() {
-            let make = fs::DirBuilder::new().mode(0o755).recursive(true).create(folder);
+            let make = fs::DirBuilder::new()
+                .mode(0o755)
+                .recursive(true)
+                .create(folder);
             make.map_err(refused)?;
         }
         remove_stale(path)?;
@@ -71,7 +76,10 @@ impl Socket {
     pub(crate) fn serve(self, asked: mpsc::Sender<Asked>) -> io::Result<Listener> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         let task = tokio::spawn(accept(listener, asked));
-        Ok(Listener { task, _socket: self })
+        Ok(Listener {
+            task,
+            _socket: self,
+        })
     }
 }
 
@@ -181,7 +189,8 @@ fn judge(line: &[u8], may_change: bool) -> Result<Request, Refusal> {
         return Err(Refusal::new(Exit::Usage, message));
     }
     let request: Request = serde_json::from_slice(line).map_err(|error| {
-        let message = format!("the daemon does not understand that ({error}); are both of one version?");
+        let message =
+            format!("the daemon does not understand that ({error}); are both of one version?");
         Refusal::new(Exit::Usage, message)
     })?;
     if request.changes() && !may_change {

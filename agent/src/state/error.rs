@@ -38,7 +38,9 @@ pub enum StateError {
         reason: String,
     },
     /// It cannot be written.
-    #[error("cannot write {path}: {reason}; nothing was changed: make room, or check owner and mode")]
+    #[error(
+        "cannot write {path}: {reason}; nothing was changed: make room, or check owner and mode"
+    )]
     Unwritable {
         /// The file.
         path: String,
@@ -46,7 +48,9 @@ pub enum StateError {
         reason: String,
     },
     /// Its content is not what was written.
-    #[error("{path} is damaged ({what}); run: tidegate leave --forget - and join again with a new invite")]
+    #[error(
+        "{path} is damaged ({what}); run: tidegate leave --forget - and join again with a new invite"
+    )]
     Damaged {
         /// The file.
         path: String,

@@ -48,10 +48,10 @@ impl Membership {
     pub fn check_none(directory: &StateDirectory) -> Result<(), StateError> {
         let network = match Self::load(directory)? {
             Self::None => return Ok(()),
-            Self::Pending(_, pending) => pending
-                .chain
-                .last()
-                .map_or_else(|| "a network".to_owned(), |_| "a network (not admitted yet)".to_owned()),
+            Self::Pending(_, pending) => pending.chain.last().map_or_else(
+                || "a network".to_owned(),
+                |_| "a network (not admitted yet)".to_owned(),
+            ),
             Self::Member(..) => "a network".to_owned(),
         };
         Err(StateError::Joined { network })

@@ -89,8 +89,13 @@ impl Member {
 
     /// Writes a file as it is now.
     pub(super) fn write(&mut self, name: FileName, now: Now) -> Token {
-        if name == FileName::Clock {
-            self.clock.raise_floor(now);
+        match name {
+            FileName::Clock => self.clock.raise_floor(now),
+            // What a lease was measured with is on the disk before the lease is.
+            FileName::Grants => {
+                self.write(FileName::Clock, now);
+            }
+            _ => {}
         }
         let token = self.outbox.token();
         let mark = self.mark(name);
