@@ -125,6 +125,13 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_open ON revocations (settled) WHERE settled IS NULL;
 
+-- Receipts that were noted as overdue.
+CREATE TABLE overdue (
+    list BIGINT NOT NULL,
+    node BLOB NOT NULL,
+    PRIMARY KEY (list, node)
+);
+
 CREATE TABLE receipts (
     node BLOB PRIMARY KEY,
     sequence BIGINT NOT NULL,

@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +28,7 @@ use crate::config::{Config, ConfigError};
 use crate::file::{self, FileError, Secrecy, reason, shown};
 use crate::genesis_file::{ChainError, GenesisFileError, follow, read_genesis};
 use crate::key_file::{KeyFileError, read_signing_key};
-use crate::service::Options;
+use crate::service::{Authority, OpenError, Options};
 use crate::signer::AtRestKey;
 use crate::store::Location;
 use crate::tls_key::{TlsKey, TlsKeyError};
@@ -283,6 +284,43 @@ impl DataDir {
             limits: config.service_limits(),
         })
     }
+}
+
+/// How often a running authority looks for a succession.
+const LOOK: Duration = Duration::from_secs(2);
+
+impl DataDir {
+    /// Has `authority` take on successions as they are installed here, for as long as this is awaited.
+    pub async fn watch(&self, authority: &Authority) {
+        let mut refused = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let have = authority.revision().value();
+            if refused == Some(have) || !self.genesis_file(have + 1).exists() {
+                continue;
+            }
+            if let Err(error) = self.reload(authority).await {
+                tracing::error!(%error, revision = have + 1, "a genesis succession was not put in force");
+                refused = Some(have); // said once; a reload by hand tries again
+            }
+        }
+    }
+
+    /// Has `authority` take on the successions and signing keys that are here. True if there was a succession.
+    pub async fn reload(&self, authority: &Authority) -> Result<bool, ReloadError> {
+        Ok(authority.adopt(self.genesis()?, self.keys()?).await?)
+    }
+}
+
+/// Why a running authority did not take on what is in its directory. It goes on as before.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ReloadError {
+    /// A file was not read.
+    #[error(transparent)]
+    Dir(#[from] DataDirError),
+    /// The succession does not serve.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// The at-rest key as its file holds it.

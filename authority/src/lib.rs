@@ -33,6 +33,7 @@
 //!   higher ceiling, old keys that still count) happens only by name.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod ceremony;
 mod clock;
 pub mod config;
@@ -52,7 +53,7 @@ pub mod store;
 mod tls_key;
 
 pub use clock::{Clock, Hand};
-pub use data_dir::{DataDir, DataDirError, Work, WorkLock};
+pub use data_dir::{DataDir, DataDirError, ReloadError, Work, WorkLock};
 pub use file::{FileError, shown};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use genesis_file::{ChainError, GenesisFileError, follow, read_genesis};

@@ -86,6 +86,11 @@ impl NewDir {
         created.map_err(|error| unwritable(&self.path.join(name), &error))
     }
 
+    /// The error of a file in it that could not be written.
+    pub(crate) fn unwritable(&self, name: &str, error: &io::Error) -> FileError {
+        unwritable(&self.path.join(name), error)
+    }
+
     /// Syncs all of it, and gives it its name.
     pub fn publish(self) -> Result<(), FileError> {
         let failed = |error: io::Error| unwritable(&self.path, &error);

@@ -58,13 +58,22 @@ pub fn publish(files: &[NewFile]) -> Result<(), FileError> {
 impl NewFile {
     /// Writes `contents`, to be published as `path`. Refused at once if that name is taken.
     pub fn prepare(path: &Path, contents: &[u8], access: Access) -> Result<Self, FileError> {
-        Self::prepare_in(path, contents, access, unnamed_file)
+        Self::prepare_with(path, access, |mut file| file.write_all(contents))
+    }
+
+    /// As [`NewFile::prepare`], with contents that `write` streams into it.
+    pub fn prepare_with(
+        path: &Path,
+        access: Access,
+        write: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<Self, FileError> {
+        Self::prepare_in(path, access, write, unnamed_file)
     }
 
     fn prepare_in(
         path: &Path,
-        contents: &[u8],
         access: Access,
+        write: impl FnOnce(&File) -> io::Result<()>,
         create: Create,
     ) -> Result<Self, FileError> {
         let name = path
@@ -84,17 +93,17 @@ impl NewFile {
                     file,
                     temporary,
                 };
-                new.fill(contents, access)?;
+                new.fill(write, access)?;
                 Ok(new)
             });
         written.map_err(|error| unwritable(path, &error))
     }
 
-    fn fill(&self, contents: &[u8], access: Access) -> io::Result<()> {
+    fn fill(&self, write: impl FnOnce(&File) -> io::Result<()>, access: Access) -> io::Result<()> {
         if access == Access::Owner {
             rustix::fs::fchmod(&self.file, access.mode())?; // an odd umask would keep the owner out as well
         }
-        (&self.file).write_all(contents)?;
+        write(&self.file)?;
         self.file.sync_all()
     }
 
@@ -182,6 +191,15 @@ mod tests {
 
     const WAYS: [Create; 2] = [unnamed_file, named_file];
 
+    fn prepare(path: &Path, contents: &[u8], create: Create) -> Result<NewFile, FileError> {
+        NewFile::prepare_in(
+            path,
+            Access::Owner,
+            |mut file| file.write_all(contents),
+            create,
+        )
+    }
+
     fn names_in(folder: &Path) -> Vec<String> {
         let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
         let mut names: Vec<_> = fs::read_dir(folder)
@@ -197,7 +215,7 @@ mod tests {
         for create in WAYS {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("key");
-            let new = NewFile::prepare_in(&path, b"secret", Access::Owner, create).unwrap();
+            let new = prepare(&path, b"secret", create).unwrap();
             assert!(!path.exists());
             publish(&[new]).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"secret");
@@ -214,7 +232,7 @@ mod tests {
         for create in WAYS {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("key");
-            drop(NewFile::prepare_in(&path, b"secret", Access::Owner, create).unwrap());
+            drop(prepare(&path, b"secret", create).unwrap());
             assert!(names_in(folder.path()).is_empty());
         }
     }
@@ -224,8 +242,7 @@ mod tests {
         for create in WAYS {
             let folder = tempfile::tempdir().unwrap();
             let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
-            let files = [&first, &second]
-                .map(|path| NewFile::prepare_in(path, b"new", Access::Everyone, create).unwrap());
+            let files = [&first, &second].map(|path| prepare(path, b"new", create).unwrap());
             fs::write(&second, b"old").unwrap();
             assert_eq!(publish(&files), Err(FileError::Exists(shown(&second))));
             drop(files);

@@ -448,3 +448,38 @@ fn a_challenge_has_the_answer_that_it_had() {
         ]),
     );
 }
+
+#[test]
+fn every_audit_record_hashes_as_it_did() {
+    let network = Network::new();
+    let log = fixtures::log::Log::of(&network, 2);
+    let before_first = domain_hash(
+        "tidegate audit log v1",
+        network.genesis.network.as_bytes(),
+        32,
+    );
+    let record = |(bytes, hash): &(Vec<u8>, Digest)| {
+        assert_eq!(
+            hash.as_bytes(),
+            &domain_hash("tidegate audit record v1", bytes, 32)[..]
+        );
+        object([
+            (
+                "bytes_text",
+                text(String::from_utf8(bytes.clone()).unwrap()),
+            ),
+            ("hash_text", text(hash)),
+        ])
+    };
+    compare(
+        "audit",
+        &object([
+            ("network", hex(network.genesis.network.as_bytes())),
+            ("before_first", hex(before_first)),
+            (
+                "records",
+                list([record(&log.records[0]), record(&log.records[1])]),
+            ),
+        ]),
+    );
+}

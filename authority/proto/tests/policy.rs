@@ -379,6 +379,29 @@ proptest! {
         let _ = PolicyFile::parse(&text);
     }
 
+    /// Nodes of one class are peers of the same others, however many rules there are.
+    #[test]
+    fn classes_and_permits_agree(picks in prop::collection::vec((0..6_usize, 0..6_usize), 0..40)) {
+        let words = ["cidr:fd01::/16", "tag:web", "tag:db", "cidr:192.168.1.0/24", "node:c", "cidr:10.211.0.1/32"];
+        let rule = |(from, to): &(usize, usize)| {
+            format!("[[rules]]\nfrom = ['{}']\nto = ['{}']\nprotocol = 'any'\n", words[*from], words[*to])
+        };
+        let policy = policy(&picks.iter().map(rule).collect::<String>());
+        let hosts = [
+            Host::new("a", 1, &["web"], &[]),
+            Host::new("b", 2, &["db"], &["192.168.0.0/16"]),
+            Host::new("c", 3, &[], &[]),
+            Host::new("d", 4, &["db", "web"], &[]),
+        ];
+        for a in &hosts {
+            for b in &hosts {
+                let (a, b) = (a.subject(), b.subject());
+                let meets = policy.class_of(&a).meets(&policy.class_of(&b));
+                prop_assert_eq!(policy.permits(&a, &b), meets);
+            }
+        }
+    }
+
     /// Two nodes are peers exactly if some flow between them is permitted.
     #[test]
     fn permits_and_rules_agree(from in 0..5_usize, to in 0..5_usize) {
@@ -397,6 +420,9 @@ proptest! {
                 let rules = policy.rules_for(a);
                 let flows = !rules.outbound_to(&b).is_empty() || !rules.inbound_from(&b).is_empty();
                 prop_assert_eq!(policy.permits(&a, &b), flows);
+                let (class, other) = (policy.class_of(&a), policy.class_of(&b));
+                prop_assert_eq!(class.meets(&other), flows);
+                prop_assert_eq!(class.is_nobody(), rules.is_empty());
             }
         }
     }

@@ -15,6 +15,7 @@ use tidegate_proto::{
     NetworkName, Origin, Revision, Signed, Span, TlsTrust, TrustChain, UnixTime,
 };
 
+use super::install::Install;
 use super::keys::{PassphraseFile, random};
 use super::settings::{AnchorAt, Ceilings, Epochs, Tls, anchors, authority_keys};
 
@@ -32,6 +33,8 @@ pub(super) enum Command {
     /// Everything that is not said stays as it is. Sign each succession once only: nodes that see two different
     /// ones for the same revision stop trusting the network altogether.
     Succeed(Box<Succeed>),
+    /// Put a succession in force: give it to the authority of a data directory, beside its running server
+    Install(Install),
 }
 
 #[derive(Args, Debug)]
@@ -160,6 +163,7 @@ impl Command {
             Self::Verify(verify) => verify.run(),
             Self::Inspect(inspect) => inspect.run(now),
             Self::Succeed(succeed) => succeed.run(now),
+            Self::Install(install) => install.run(),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The command line: arguments in, a short text for a person out.
 
+mod audit;
+mod backup;
 mod genesis;
 mod init;
+mod install;
 mod keys;
 mod manual;
+mod passphrase;
 mod settings;
 mod tls;
 
@@ -44,6 +48,15 @@ enum Command {
     /// With --name everything is made on this machine, the root key too. With --genesis it is installed after a
     /// ceremony elsewhere.
     Init(Box<init::Init>),
+    /// Write all of an authority to one encrypted file, beside its running server
+    Backup(backup::Backup),
+    /// Make an authority's data directory out of a backup
+    ///
+    /// The restored authority issues nothing until the nodes have told it what happened after the backup.
+    Restore(backup::Restore),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Write the manual pages and completions that the packages ship
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -58,6 +71,9 @@ impl Program {
             Command::Genesis(command) => command.run(now),
             Command::Tls(tls) => tls.run(),
             Command::Init(init) => init.run(now),
+            Command::Backup(backup) => backup.run(now),
+            Command::Restore(restore) => restore.run(),
+            Command::Audit(audit) => audit.run(),
             Command::Manual(manual) => manual.run(Self::command()),
         }
     }

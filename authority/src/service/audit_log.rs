@@ -1,6 +1,7 @@
 //! The audit log as it is read: page by page, as it grows, and whole for an export.
 
 use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use tidegate_proto::audit::{AuditError, Chained, Summary, Verifier};
@@ -26,6 +27,9 @@ pub enum AuditCheckError {
     /// The genesis chain does not hold together.
     #[error("the genesis chain is refused: {0}")]
     Genesis(#[from] SuccessionError),
+    /// The export cannot be read.
+    #[error("the export cannot be read: {0}")]
+    Unreadable(String),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -205,5 +209,23 @@ pub async fn verify_log(
             return Ok(verifier.finish()?);
         }
         after = page.last;
+    }
+}
+
+/// Checks an export as it is read, with nothing but the genesis chain.
+pub fn verify_export(
+    mut export: impl Read,
+    chain: &[Signed<Genesis>],
+) -> Result<Summary, AuditCheckError> {
+    let mut verifier = Verifier::of_export(chain)?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = match export.read(&mut piece) {
+            Ok(0) => return Ok(verifier.finish()?),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(AuditCheckError::Unreadable(error.to_string())),
+        };
+        verifier.push(&piece[..length])?;
     }
 }

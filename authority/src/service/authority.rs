@@ -106,7 +106,7 @@ pub(crate) struct Trust {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) trust: RwLock<Arc<Trust>>,
-    pub(crate) keys: Vec<Arc<SigningKey>>,
+    pub(crate) keys: RwLock<Vec<Arc<SigningKey>>>,
     pub(crate) at_rest: AtRestKey,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
@@ -156,7 +156,7 @@ impl Authority {
         let authority = Self(Arc::new(Inner {
             store,
             trust: RwLock::new(Arc::new(trust)),
-            keys: options.keys,
+            keys: RwLock::new(options.keys),
             at_rest: options.at_rest,
             clock: options.clock,
             limits: options.limits,
@@ -177,8 +177,11 @@ impl Authority {
 
     /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
     async fn first_list(&self) -> Result<(), OpenError> {
-        self.effect(async move |this, tx| this.refresh_list::<OpenError>(tx).await)
-            .await
+        self.effect(async move |this, tx| -> Result<(), OpenError> {
+            this.refresh_list::<OpenError>(tx).await?;
+            this.refresh_policy(tx).await
+        })
+        .await
     }
 
     /// The network.
@@ -193,7 +196,7 @@ impl Authority {
 
     /// The genesis revision in force.
     pub fn revision(&self) -> Revision {
-        self.trust().chain.genesis().revision
+        self.trust().revision()
     }
 
     /// The place of the revocation list in force.
@@ -238,6 +241,15 @@ impl Authority {
     pub async fn close(&self) {
         self.finish_audit().await;
         self.0.store.close().await;
+    }
+
+    /// The signing keys that are at hand.
+    pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
+        self.0
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn trust(&self) -> Arc<Trust> {

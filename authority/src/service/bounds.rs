@@ -104,6 +104,7 @@ impl Authority {
                 .time();
             if let Some(bound) = bound.filter(|bound| *bound > now) {
                 revocation::publish(tx.connection(), kept.view.list, Some(bound)).await?;
+                self.note_overdue(tx, &kept, &progress).await?;
                 continue;
             }
             let trusts_rtc = self.trusts_rtc(tx.connection()).await?;

@@ -6,7 +6,7 @@ use tidegate_proto::{Span, UnixTime};
 
 use super::audit::{Entry, Event};
 use super::{Actor, Authority, EpochError};
-use crate::store::{Tx, certificate, epoch, grant, invite, node, nonce, token};
+use crate::store::{Tx, certificate, epoch, grant, invite, node, nonce, overdue, token};
 
 /// The longest between two rounds.
 const ROUND: Span = Span::from_secs(5);
@@ -65,6 +65,7 @@ impl Authority {
         grant::forget(tx.connection(), now, now - LEDGER_KEPT).await?;
         epoch::erase(tx.connection(), now).await?;
         invite::forget(tx.connection(), now - ENDED_KEPT).await?;
+        overdue::forget(tx.connection()).await?;
         token::forget(tx.connection(), now - ENDED_KEPT).await?;
         certificate::forget(
             tx.connection(),

@@ -24,6 +24,7 @@ mod heartbeats;
 mod invites;
 mod nodes;
 mod operators;
+mod overdue;
 mod policies;
 mod receipts;
 mod records;
@@ -37,7 +38,7 @@ pub mod tokens;
 pub use access::{AccessError, Actor, Caller, Rights, SpentNonce};
 pub use alarms::Alarm;
 pub use audit::{Entry, Event};
-pub use audit_log::{AuditCheckError, AuditExport, AuditFollower, verify_log};
+pub use audit_log::{AuditCheckError, AuditExport, AuditFollower, verify_export, verify_log};
 pub use authentication::AuthenticationError;
 pub use authority::{Authority, Limits, OpenError, Options};
 pub use error::{

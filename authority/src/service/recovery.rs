@@ -23,7 +23,7 @@ use tidegate_proto::{
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
 use super::certificates::longest_use;
-use super::{AccessError, Actor, Authority, Blame, Caller, Coded, NodeStatus, Notice, Operation};
+use super::{AccessError, Actor, Authority, Blame, Caller, Coded, NodeStatus, Operation};
 use crate::store::node::Node;
 use crate::store::{
     Counted as _, StoreError, Tx, address, certificate, counter, genesis, grant, list, node,
@@ -132,11 +132,7 @@ impl Authority {
         }
         self.merge_genesis(&report.genesis, &caller).await?;
         let report = self.verified(report)?;
-        let this = self.clone();
-        let merge = async move |tx: &mut Tx| this.merge_within(tx, report, &caller).await;
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { merge(tx).await }))
+        self.effect(async move |this, tx| this.merge_within(tx, report, &caller).await)
             .await
     }
 
@@ -146,8 +142,7 @@ impl Authority {
         reason: Reason,
         caller: Caller,
     ) -> Result<(), RecoveryError> {
-        let this = self.clone();
-        let end = async move |tx: &mut Tx| -> Result<(), RecoveryError> {
+        self.effect(async move |this, tx| -> Result<(), RecoveryError> {
             this.admit(tx, &caller, Operation::OverrideRecovery).await?;
             if recovery::current(tx.connection()).await?.is_none() {
                 return Err(RecoveryError::NotRecovering);
@@ -157,11 +152,8 @@ impl Authority {
                 .count("unheard", unheard.len());
             this.record(tx, entry).await?;
             this.end_recovery(tx).await
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { end(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// Puts successions in force that were installed after the backup.
@@ -180,13 +172,13 @@ impl Authority {
         let Some((revision, _)) = fresh.last().cloned() else {
             return Ok(());
         };
-        let trust = match Trust::of(chain, &self.0.keys) {
+        let trust = match Trust::of(chain, &self.keys()) {
             Ok(trust) => Arc::new(trust),
             Err(OpenError::Genesis(error)) => return Err(error.into()),
             Err(_) => return Err(RecoveryError::LaterKeys(revision)),
         };
-        let (this, actor) = (self.clone(), caller.actor.clone());
-        let keep = async move |tx: &mut Tx| -> Result<(), RecoveryError> {
+        let actor = caller.actor.clone();
+        self.effect(async move |this, tx| -> Result<(), RecoveryError> {
             for (revision, signed) in &fresh {
                 genesis::keep(tx.connection(), *revision, signed).await?;
                 let entry = Entry::new(Event::GenesisSucceeded, &actor, revision);
@@ -203,11 +195,8 @@ impl Authority {
                 *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust
             });
             Ok(())
-        };
-        self.0
-            .store
-            .write(move |tx| Box::pin(async move { keep(tx).await }))
-            .await
+        })
+        .await
     }
 
     /// What of a report the authority has signed. A list that it has not is refused; what else does not count any more
@@ -393,15 +382,8 @@ impl Authority {
     async fn end_recovery(&self, tx: &mut Tx) -> Result<(), RecoveryError> {
         self.put_out_listed(tx).await?;
         recovery::end(tx.connection()).await?;
-        let (now, trust) = (tx.now(), self.trust());
-        if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
-            let mut again = in_force.policy.clone();
-            again.version = counter::next(tx.connection(), "policy", now).await?;
-            (again.revision, again.issued_at) = (trust.revision(), now);
-            let signed = trust.signer.sign(&again)?;
-            policy::keep(tx.connection(), &again, &signed).await?;
-            self.announce(tx, Notice::Policy(again.version));
-        }
+        self.sign_policy_anew::<RecoveryError>(tx, &self.trust())
+            .await?;
         self.publish_list::<RecoveryError>(tx).await?;
         self.has_work(tx);
         Ok(())

@@ -41,6 +41,8 @@ const SQLITE_LOCKED: i32 = 6;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOT_A_DATABASE: i32 = 26;
+/// No room for the index of the write-ahead log.
+const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -49,6 +51,7 @@ impl From<sqlx::Error> for StoreError {
                 let code = inner.code().and_then(|code| code.parse::<i32>().ok());
                 match code.map(|code| code & 0xff) {
                     Some(SQLITE_FULL) => Self::Full,
+                    _ if code == Some(SQLITE_IOERR_SHMSIZE) => Self::Full,
                     Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Locked,
                     Some(SQLITE_CORRUPT | SQLITE_NOT_A_DATABASE) => {
                         Self::Corrupt(error.to_string())

@@ -20,6 +20,7 @@ pub(crate) mod invite;
 pub(crate) mod list;
 pub(crate) mod node;
 pub(crate) mod nonce;
+pub(crate) mod overdue;
 pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod receipt;

@@ -14,19 +14,19 @@ use crate::genesis_file::follow;
 
 /// Refuses a database that is damaged.
 pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let row = sql!("SELECT quick_check AS found FROM pragma_quick_check(1)")
+    let row = sql!("PRAGMA quick_check(1)")
         .fetch_one(&mut *connection)
         .await?;
-    let found = Row(row).text("found")?.to_owned();
+    let found = Row(row).text("quick_check")?.to_owned();
     if found != "ok" {
         return Err(StoreError::Corrupt(found));
     }
-    let orphan = sql!("SELECT \"table\" AS name FROM pragma_foreign_key_check LIMIT 1")
+    let orphan = sql!("PRAGMA foreign_key_check")
         .fetch_optional(connection)
         .await?;
     match orphan {
         Some(row) => Err(corrupt(
-            Row(row).text("name")?,
+            Row(row).text("table")?,
             "refers to rows that are missing",
         )),
         None => Ok(()),
@@ -86,14 +86,26 @@ pub fn newest_schema() -> i64 {
         .unwrap_or_default()
 }
 
+/// The version of the schema of the database at `path`, if this program can work with it.
+pub async fn schema_of(path: &Path) -> Result<i64, StoreError> {
+    let mut connection = existing(path).connect().await?;
+    let have = known_schema(&mut connection).await?;
+    connection.close().await?;
+    Ok(have)
+}
+
+async fn known_schema(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    match schema(connection).await? {
+        Some(have) if have > newest_schema() => Err(StoreError::Newer),
+        Some(have) => Ok(have),
+        None => Err(corrupt("the database", "is empty")),
+    }
+}
+
 /// Writes a consistent copy of the database at `path` to `copy`, an empty file or none, beside whoever uses it.
 pub async fn snapshot(path: &Path, copy: &Path) -> Result<(), StoreError> {
     let mut connection = existing(path).connect().await?;
-    match schema(&mut connection).await? {
-        Some(have) if have > newest_schema() => return Err(StoreError::Newer),
-        Some(_) => {}
-        None => return Err(corrupt("the database", "is empty")),
-    }
+    known_schema(&mut connection).await?;
     vacuum_into(&mut connection, copy).await?;
     Ok(connection.close().await?)
 }
@@ -119,12 +131,7 @@ pub async fn begin_recovery(
 ) -> Result<(), StoreError> {
     let mut connection = existing(path).connect().await?;
     check(&mut connection).await?;
-    if schema(&mut connection)
-        .await?
-        .is_none_or(|have| have > newest_schema())
-    {
-        return Err(StoreError::Newer);
-    }
+    known_schema(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await?;
     sqlx::raw_sql("BEGIN IMMEDIATE")
         .execute(&mut connection)

@@ -6,6 +6,8 @@
     reason = "each test program uses some of it"
 )]
 
+pub mod operators;
+
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
@@ -111,6 +113,19 @@ impl World {
             &self.clock,
             Limits::default(),
         );
+        Authority::open(options).await.unwrap()
+    }
+
+    /// The same authority on another database.
+    pub async fn on(&self, location: Location) -> Authority {
+        let mut options = options(
+            &self.dir,
+            &self.keys,
+            Vec::new(),
+            &self.clock,
+            Limits::default(),
+        );
+        options.location = location;
         Authority::open(options).await.unwrap()
     }
 

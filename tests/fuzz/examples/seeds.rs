@@ -4,6 +4,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use serde::Serialize;
+use tidegate_fuzz::proto::fixtures::log::Log;
 use tidegate_fuzz::proto::fixtures::{NOW, Network, nonce, place, seq, set};
 use tidegate_proto::api::{
     Enroll, Enrolled, GrantWithList, Heartbeat, HeartbeatReply, Outstanding, Problem, Renew,
@@ -18,6 +19,7 @@ use tidegate_proto::{
 fn main() -> io::Result<()> {
     let network = Network::new();
     documents(&network)?;
+    logs(&network)?;
     bodies(&network)?;
     texts(&network)?;
     key_files(&network)
@@ -46,6 +48,19 @@ fn documents(network: &Network) -> io::Result<()> {
     envelope(&network.checkpoint(), &authority)
 }
 
+fn logs(network: &Network) -> io::Result<()> {
+    let mut log = Log::of(network, 5);
+    write("proto_audit", "export", log.export(&[2, 4]))?;
+    write("proto_audit", "record", &log.records[0].0)?;
+    log.append_at(NOW, tidegate_proto::audit::Record::RESTORED);
+    write("proto_audit", "restored", log.export(&[]))?;
+    write(
+        "proto_audit",
+        "uncovered",
+        log.upto(3).export(&[1, 2]).split_off(40),
+    )
+}
+
 fn envelope<T: Document>(document: &T, signers: &[&SigningKey]) -> io::Result<()> {
     let signed = Signed::sign(document, signers).map_err(io::Error::other)?;
     let name = T::KIND.name();
@@ -71,6 +86,7 @@ fn bodies(network: &Network) -> io::Result<()> {
     body(
         "enroll",
         &Enroll {
+            keys: keys.clone(),
             challenge: challenge.nonce,
             answer: answer.clone(),
             name: parsed("web-1"),
@@ -83,7 +99,7 @@ fn bodies(network: &Network) -> io::Result<()> {
     body(
         "renew",
         &Renew {
-            sealing: keys.sealing,
+            keys,
             challenge: challenge.nonce,
             answer,
         },
@@ -124,6 +140,7 @@ fn problem(time: Signed<tidegate_proto::TimeStatement>) -> Problem {
         code: parsed("clock-skew"),
         status: 401,
         detail: parsed("signed too early; correct the clock"),
+        request: None,
         time: Some(time),
     }
 }

@@ -125,7 +125,7 @@ impl Policy {
     }
 
     /// The addresses of `node`, its own or behind it, that `selectors` choose. None: it is not chosen.
-    fn reach(&self, selectors: &[Selector], node: &Subject<'_>) -> Vec<Prefix> {
+    pub(super) fn reach(&self, selectors: &[Selector], node: &Subject<'_>) -> Vec<Prefix> {
         let mut reached: Vec<_> = selectors
             .iter()
             .flat_map(|selector| self.reach_of(selector, node))

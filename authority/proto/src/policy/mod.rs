@@ -7,12 +7,14 @@
 //! What no rule permits is forbidden; an empty policy permits nothing. "Everybody" is the word `all`, never
 //! an empty list.
 
+mod class;
 mod evaluate;
 mod file;
 mod model;
 mod render;
 mod selector;
 
+pub use class::Class;
 pub use evaluate::{Access, NodeRules, Subject};
 pub use file::{PolicyFile, PolicyFileError};
 pub use model::{

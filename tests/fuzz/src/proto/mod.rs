@@ -4,6 +4,7 @@
     reason = "panicking is how a decoder reports"
 )]
 
+mod audit;
 mod body;
 mod document;
 mod envelope;
@@ -20,6 +21,7 @@ mod key_file;
 mod promise;
 mod text;
 
+pub use audit::audit;
 pub use body::api;
 pub use document::document;
 pub use envelope::{envelope_compact, envelope_json};
@@ -33,6 +35,7 @@ pub type Decoder = fn(&[u8]);
 /// Every target with its decoder.
 pub const TARGETS: [(&str, Decoder); 10] = [
     ("proto_api", api),
+    ("proto_audit", audit),
     ("proto_document", document),
     ("proto_envelope_compact", envelope_compact),
     ("proto_envelope_json", envelope_json),
