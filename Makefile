@@ -1,8 +1,8 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim test-long bench bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help build tools test sim test-long bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian dataplane_long
+LONG_TESTS := debian dataplane_long authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
 bench: ## what one core does per second
 	cargo bench -q -p tidegate-proto --bench speed
 	cargo bench -q -p tidegate-wg --bench engine
+
+bench-authority: ## what an authority does per second, with its clients beside it, about ten minutes, as root (ARGS="--kills 0")
+	cargo build --release -p tidegate-authority -p tidegate
+	cargo run --release -p tidegate-tests --bin bench-authority -- $(ARGS)
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale

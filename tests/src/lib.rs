@@ -39,6 +39,7 @@
 //!   [`Capture`], which have seen all that passed before they are asked, and by something sent later that arrived.
 #![forbid(unsafe_code)]
 
+pub mod authority;
 mod binary;
 mod cable;
 mod capture;

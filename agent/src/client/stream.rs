@@ -109,11 +109,25 @@ impl EventStream {
         })
     }
 
-    async fn take<T: StreamItem>(&mut self) -> Result<T, StreamEnd> {
+    /// The next event as it came, for whoever only counts them.
+    pub async fn next_unread(&mut self) -> Result<ServerEvent, ClientError> {
+        self.take_unread()
+            .await
+            .map_err(|reason| ClientError::Stream {
+                origin: self.origin.clone(),
+                reason,
+            })
+    }
+
+    async fn take_unread(&mut self) -> Result<ServerEvent, StreamEnd> {
         while self.ready.is_empty() {
             self.fill().await?;
         }
-        let event = self.ready.pop_front().ok_or(StreamEnd::Closed)?;
+        self.ready.pop_front().ok_or(StreamEnd::Closed)
+    }
+
+    async fn take<T: StreamItem>(&mut self) -> Result<T, StreamEnd> {
+        let event = self.take_unread().await?;
         let item: T =
             strict::read(event.data.as_bytes(), LARGEST_EVENT).map_err(StreamEnd::Event)?;
         if item.name() != event.name {

@@ -1,0 +1,94 @@
+//! What one authority can do on this machine, with its clients beside it: `make bench-authority`.
+//!
+//! Everything goes through the real server, over HTTPS, with full durability. The load comes from the same two cores,
+//! so the figures are what is left for the server.
+#![forbid(unsafe_code)]
+
+mod crowd;
+mod gauge;
+mod population;
+mod report;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tidegate_tests::authority::Installation;
+use tidegate_tests::authority::durability::{UNLIMITED, survive};
+use tokio::runtime::Builder;
+
+use gauge::Gauge;
+use population::Population;
+use report::Report;
+
+/// Measures an authority.
+#[derive(Parser)]
+struct Arguments {
+    /// Nodes in the network; each may reach 50
+    #[arg(long, default_value_t = 10_000)]
+    nodes: usize,
+    /// Streams that are open at once
+    #[arg(long, default_value_t = 2_000)]
+    streams: usize,
+    /// Revocations that are timed
+    #[arg(long, default_value_t = 20)]
+    revocations: usize,
+    /// How often the authority is killed in the middle of everything
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    allow_files(2 * arguments.streams as u64 + 1000)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let mut report = Report::new();
+    measure(&arguments, &runtime, &mut report)?;
+    if arguments.kills > 0 {
+        let kept = survive(arguments.kills, |kept| {
+            eprint!("\rkills survived: {}", kept.rounds)
+        })?;
+        eprintln!();
+        report.fact(
+            "durability",
+            format!("{kept:?}"),
+            "nothing acknowledged is lost",
+        );
+    }
+    print!("{report}");
+    Ok(())
+}
+
+fn measure(
+    arguments: &Arguments,
+    runtime: &tokio::runtime::Runtime,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let installation = Installation::new(UNLIMITED)?;
+    let server = installation.serve()?;
+    let gauge = Gauge::of(server.id());
+    runtime.block_on(async {
+        let idle = gauge.idle(Duration::from_secs(15)).await?;
+        report.fact("idle CPU, nobody there", format!("{idle:.2} %"), "");
+        let mut population = Population::new(&installation).await?;
+        population.enroll(arguments.nodes, report).await?;
+        population.renew(arguments.nodes.min(2000), report).await?;
+        population.rotate(report).await?;
+        let resident = gauge.resident()?;
+        report.fact("memory, no stream", format!("{resident} MB"), "");
+        crowd::measure(arguments, &population, &gauge, report).await
+    })
+}
+
+/// Enough open files for the streams; the server inherits the limit.
+fn allow_files(wanted: u64) -> anyhow::Result<()> {
+    let now = getrlimit(Resource::Nofile);
+    let current = Some(now.current.unwrap_or(u64::MAX).max(wanted));
+    let maximum = now.maximum.map(|maximum| maximum.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current, maximum })
+        .context("raise the number of open files; run as root")
+}
