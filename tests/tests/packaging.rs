@@ -114,9 +114,7 @@ fn prometheus_takes_the_alerts_and_raises_them_when_it_should() {
     let promtool = promtool(folder.path());
     let monitoring = packaging("monitoring");
     let promtool = |words: &[&str]| {
-        let said = run(Command::new(&promtool)
-            .args(words)
-            .current_dir(&monitoring));
+        let said = run(Command::new(&promtool).args(words).current_dir(&monitoring));
         assert!(said.contains("SUCCESS"), "{said}");
     };
     promtool(&["check", "rules", "agent.rules.yml", "authority.rules.yml"]);
@@ -161,8 +159,7 @@ fn every_metric_in_alerts_and_dashboards_exists() {
 fn dashboards_are_whole() {
     for program in ["agent", "authority"] {
         let file = packaging("monitoring").join(format!("{program}.dashboard.json"));
-        let board: serde_json::Value =
-            serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let board: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         let panels = board["panels"].as_array().unwrap();
         let numbers: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
         assert!(panels.len() >= 15 && numbers.len() == panels.len());
