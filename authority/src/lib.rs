@@ -47,6 +47,7 @@ pub mod installation;
 mod key_file;
 mod new_dir;
 mod new_file;
+pub mod server;
 pub mod service;
 pub mod signer;
 pub mod store;

@@ -54,6 +54,7 @@ mod link;
 mod machine;
 mod nat;
 mod network;
+pub mod overlay;
 mod process;
 mod recording;
 mod space;

@@ -20,7 +20,7 @@ struct Due {
 /// The receipt for the list in force, on its way.
 pub(crate) struct Receipts {
     due: Option<Due>,
-    signed: Option<(ListPlace, Signed<Receipt>)>,
+    signed: Option<(ListPlace, Digest, Signed<Receipt>)>,
     confirmed: Option<ListPlace>,
     backoff: Backoff,
 }
@@ -75,14 +75,14 @@ impl Receipts {
     }
 
     /// A receipt was signed.
-    pub(crate) fn sign(&mut self, place: ListPlace, receipt: Signed<Receipt>) {
+    pub(crate) fn sign(&mut self, (place, digest): (ListPlace, Digest), receipt: Signed<Receipt>) {
         self.due = None;
-        self.signed = Some((place, receipt));
+        self.signed = Some((place, digest, receipt));
     }
 
     /// The receipt to send now, if one is due.
     pub(crate) fn send(&mut self, now: Mono) -> Option<Signed<Receipt>> {
-        let (_, receipt) = self.signed.as_ref().filter(|_| self.backoff.is_due(now))?;
+        let (_, _, receipt) = self.signed.as_ref().filter(|_| self.backoff.is_due(now))?;
         self.backoff.attempt(now);
         Some(receipt.clone())
     }
@@ -93,10 +93,22 @@ impl Receipts {
 
     /// The authority has taken the receipt.
     pub(crate) fn taken(&mut self) {
-        if let Some((place, _)) = self.signed.take() {
+        if let Some((place, ..)) = self.signed.take() {
             self.confirmed = Some(place);
         }
         self.backoff.cancel();
+    }
+
+    /// The authority does not take it: a restart may have lost count, so it is signed anew under a later sequence.
+    pub(crate) fn refused(&mut self) {
+        if let Some((place, digest, _)) = self.signed.take() {
+            self.due = Some(Due {
+                place,
+                digest,
+                order: None,
+                stored: true,
+            });
+        }
     }
 
     /// The authority can be reached again.

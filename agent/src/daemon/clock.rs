@@ -41,6 +41,10 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// An alarm that is not set.
+    #[expect(
+        deprecated,
+        reason = "the other way in is unsafe for types that may lie about their descriptor; an owned one does not"
+    )]
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;

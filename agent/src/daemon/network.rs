@@ -9,7 +9,7 @@ use tidegate_netconfig::desired::{
     Data, Device, Exit, Gateway, LinkId, Marks, Overlap, RouteKind, Wanted,
 };
 use tidegate_netconfig::{Desired, Ending, Family, Host, HostError, Keeper, Notice, Prefix};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::inbox::{Inbox, Message};
 use super::plane::Running;
@@ -19,8 +19,6 @@ use crate::config::Config;
 const METRIC: u32 = 500;
 /// How long to wait for the interface before everything but it is configured.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Orders that may wait.
-const ORDERS: usize = 64;
 
 /// How the host's network stands.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,16 +33,21 @@ pub(crate) struct NetworkView {
     pub(crate) trouble: Option<String>,
 }
 
-enum Order {
-    Wish(Option<Arc<HostWish>>),
-    Config(Arc<Config>),
-    /// Leave the host guarded, or as if we had never been here, and end.
-    End(Ending, oneshot::Sender<()>),
+/// What is wanted; only the newest counts.
+#[derive(Clone)]
+struct Order {
+    /// Nothing at all until core has said something.
+    wish: Option<Option<Arc<HostWish>>>,
+    config: Arc<Config>,
 }
+
+/// How the host is to be left, and whom to tell when it is.
+type End = (Ending, oneshot::Sender<()>);
 
 /// Where wishes are handed in.
 pub(super) struct Network {
-    orders: mpsc::Sender<Order>,
+    wanted: watch::Sender<Order>,
+    end: oneshot::Sender<End>,
     view: watch::Receiver<NetworkView>,
 }
 
@@ -58,29 +61,33 @@ impl Network {
     ) -> Result<Self, HostError> {
         let marks = host.marks().clone();
         let keeper = Keeper::start(host)?;
-        let (orders, queue) = mpsc::channel(ORDERS);
+        let (wanted, seen_wanted) = watch::channel(Order { wish: None, config });
+        let (end, ended) = oneshot::channel();
         let (view, seen) = watch::channel(NetworkView::default());
         let task = Task {
-            keeper: Some(keeper),
+            keeper,
             marks,
-            config,
-            wish: None,
+            wanted: seen_wanted,
             plane,
             inbox,
             view,
         };
-        tokio::spawn(task.run(queue));
-        Ok(Self { orders, view: seen })
+        tokio::spawn(task.run(ended));
+        Ok(Self {
+            wanted,
+            end,
+            view: seen,
+        })
     }
 
-    /// Hands in a wish. `false` if the task hangs.
-    pub(super) fn wish(&self, wish: Option<Arc<HostWish>>) -> bool {
-        self.orders.try_send(Order::Wish(wish)).is_ok()
+    /// Hands in a wish, in place of the one before.
+    pub(super) fn wish(&self, wish: Option<Arc<HostWish>>) {
+        self.wanted.send_modify(|wanted| wanted.wish = Some(wish));
     }
 
     /// Hands in another configuration.
-    pub(super) fn configure(&self, config: Arc<Config>) -> bool {
-        self.orders.try_send(Order::Config(config)).is_ok()
+    pub(super) fn configure(&self, config: Arc<Config>) {
+        self.wanted.send_modify(|wanted| wanted.config = config);
     }
 
     /// How it stands.
@@ -91,44 +98,35 @@ impl Network {
     /// Ends: either everything is undone, or only the guards stay.
     pub(super) async fn end(self, ending: Ending) {
         let (done, ended) = oneshot::channel();
-        if self.orders.send(Order::End(ending, done)).await.is_ok() {
-            let _ = ended.await;
+        if self.end.send((ending, done)).is_ok() {
+            let _ = ended.await; // it is over in any case
         }
     }
 }
 
 struct Task {
-    keeper: Option<Keeper>,
+    keeper: Keeper,
     marks: Marks,
-    config: Arc<Config>,
-    wish: Option<Option<Arc<HostWish>>>,
+    wanted: watch::Receiver<Order>,
     plane: watch::Receiver<Option<Running>>,
     inbox: Inbox,
     view: watch::Sender<NetworkView>,
 }
 
 impl Task {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(keeper) = &mut self.keeper {
+    async fn run(mut self, mut ended: oneshot::Receiver<End>) {
+        loop {
             tokio::select! {
                 biased;
-                order = orders.recv() => match order {
-                    Some(Order::Wish(wish)) => {
-                        self.wish = Some(newest(wish, &mut orders, &mut self.config));
-                        self.apply().await;
-                    }
-                    Some(Order::Config(config)) => {
-                        self.config = config;
-                        self.apply().await;
-                    }
-                    Some(Order::End(ending, done)) => {
+                end = &mut ended => {
+                    if let Ok((ending, done)) = end {
                         self.end(ending).await;
-                        let _ = done.send(());
-                        return;
+                        let _ = done.send(()); // nobody waits any more
                     }
-                    None => return,
-                },
-                notice = keeper.notice() => match notice {
+                    return;
+                }
+                Ok(()) = self.wanted.changed() => self.apply().await,
+                notice = self.keeper.notice() => match notice {
                     Some(notice) => self.hear(notice).await,
                     None => return,
                 },
@@ -137,26 +135,22 @@ impl Task {
     }
 
     async fn apply(&mut self) {
-        let Some(wish) = &self.wish else {
-            return;
-        };
+        let Order { wish, config } = self.wanted.borrow_and_update().clone();
         let desired = match wish {
-            Some(wish) => {
+            None => return,
+            Some(Some(wish)) => {
                 if wish.traffic == Traffic::Flows {
                     wait_for_plane(&mut self.plane).await;
                 }
-                desired(wish, &self.config, &self.marks)
+                desired(&wish, &config, &self.marks)
             }
-            None => Desired::nothing(self.marks.clone()),
+            Some(None) => Desired::nothing(self.marks.clone()),
         };
         self.set(desired).await;
     }
 
     async fn set(&self, desired: Desired) {
-        let Some(keeper) = &self.keeper else {
-            return;
-        };
-        match keeper.set(desired).await {
+        match self.keeper.set(desired).await {
             Ok(outcome) => self.view.send_modify(|view| {
                 view.settled = outcome.settled;
                 view.complaints = outcome.complaints().collect();
@@ -211,40 +205,21 @@ impl Task {
     }
 
     /// Without the process there is no interface, so only guards can stay.
-    async fn end(&mut self, ending: Ending) {
-        if let (Ending::Keep, Some(Some(wish))) = (ending, &self.wish) {
+    async fn end(self, ending: Ending) {
+        let Order { wish, config } = self.wanted.borrow().clone();
+        if let (Ending::Keep, Some(Some(wish))) = (ending, wish) {
             let stopped = HostWish {
                 traffic: Traffic::Stopped,
-                ..HostWish::clone(wish)
+                exit: BTreeSet::new(),
+                serve: BTreeSet::new(),
+                ..HostWish::clone(&wish)
             };
-            let mut guarded = desired(&stopped, &self.config, &self.marks);
-            guarded.gateway = None;
-            self.set(guarded).await;
+            self.set(desired(&stopped, &config, &self.marks)).await;
         }
-        let Some(keeper) = self.keeper.take() else {
-            return;
-        };
-        if let Err(error) = keeper.stop(ending).await {
+        if let Err(error) = self.keeper.stop(ending).await {
             tracing::error!(%error, "the host's network could not be left as it should be");
         }
     }
-}
-
-/// Wishes that came meanwhile replace this one. An order to end is left for the next turn, as it comes last.
-fn newest(
-    mut wish: Option<Arc<HostWish>>,
-    orders: &mut mpsc::Receiver<Order>,
-    config: &mut Arc<Config>,
-) -> Option<Arc<HostWish>> {
-    while orders.len() > 1 {
-        match orders.try_recv() {
-            Ok(Order::Wish(later)) => wish = later,
-            Ok(Order::Config(later)) => *config = later,
-            // More than one order waits, and nobody gives any after the end.
-            Ok(Order::End(..)) | Err(_) => break,
-        }
-    }
-    wish
 }
 
 async fn wait_for_plane(plane: &mut watch::Receiver<Option<Running>>) {

@@ -8,6 +8,7 @@ use tidegate_netconfig::Ending;
 
 use super::allowed::Allowed;
 use super::counters::Counters;
+use super::inbox::Inbox;
 use super::network::Network;
 use super::observer::Observer;
 use super::plane::Plane;
@@ -19,6 +20,7 @@ use crate::state::{StateDirectory, StateError};
 
 /// Everything that the loop drives.
 pub(super) struct Parts {
+    pub(super) inbox: Inbox,
     pub(super) plane: Plane,
     pub(super) network: Network,
     pub(super) disk: Disk,

@@ -153,6 +153,8 @@ impl Driver {
                     port,
                     generation: self.generation,
                 }));
+                // The port may be another than before, and is announced.
+                let _ = self.inbox.blocking_send(Message::Underlay);
             }
             Err(error) => {
                 tracing::error!(%error, "the data plane does not start; it is tried again");

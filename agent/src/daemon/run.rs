@@ -111,7 +111,7 @@ impl Ground {
             socket,
             metrics,
         } = self;
-        let _listener = socket.serve(asked)?;
+        let listener = socket.serve(asked)?;
         let forward = inbox.clone();
         tokio::spawn(async move {
             while let Some((request, answer)) = questions.recv().await {
@@ -135,7 +135,10 @@ impl Ground {
             directory,
             inbox,
         };
-        life.go(&mut messages).await
+        let result = life.go(&mut messages).await;
+        drop(messages);
+        listener.finish().await;
+        result
     }
 }
 
@@ -245,6 +248,7 @@ impl Life {
             pings,
         };
         Ok(Parts {
+            inbox: inbox(),
             plane,
             network,
             disk,

@@ -1,6 +1,5 @@
 //! What systemd is told; without it, nobody is.
 
-use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -19,14 +18,26 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// How often systemd wants a sign of life, if it does.
-pub(super) fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|patience| patience / 2)
-}
+/// The signs of life that systemd's watchdog wants, given by the loop itself: a loop that hangs is restarted.
+pub(super) struct Pulse(Option<tokio::time::Interval>);
 
-/// A sign of life.
-pub(super) fn alive() {
-    notify(&[NotifyState::Watchdog]);
+impl Pulse {
+    /// Twice in the time that systemd has patience for, or never where it wants none.
+    pub(super) fn new() -> Self {
+        let patience = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
+        Self(patience.map(|patience| tokio::time::interval(patience / 2)))
+    }
+
+    /// Gives the next sign when it is due.
+    pub(super) async fn beat(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+                notify(&[NotifyState::Watchdog]);
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Ask, Event, Failure, Input, Member, Names, Now, Output, PlaneReport, State, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneReport, State, Wish,
 };
 use tidegate_netconfig::Ending;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +22,9 @@ use super::{choices, endpoints, session};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::local::{Refusal, Reply, Request};
+
+/// How long a part that has no room is left alone.
+const RELIEF: Duration = Duration::from_millis(500);
 
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +67,8 @@ impl Loop {
 
     /// Turns until told to end.
     pub(super) async fn run(mut self, inbox: &mut mpsc::Receiver<Message>) -> io::Result<End> {
-        self.carry_out(now());
+        let mut pulse = super::systemd::Pulse::new();
+        self.carry_out();
         self.announce_endpoints();
         let end = loop {
             if let Some(end) = self.end.take() {
@@ -73,6 +78,7 @@ impl Loop {
                 .set(self.member.poll_timeout().map(|timeout| timeout.at))?;
             let message = tokio::select! {
                 biased;
+                () = pulse.beat() => None,
                 message = inbox.recv() => message,
                 rung = self.alarm.ring() => {
                     rung?;
@@ -100,50 +106,52 @@ impl Loop {
         if due.is_some_and(|timeout| timeout.at <= now.boot) {
             self.member.handle_timeout(now);
         }
-        self.carry_out(now);
+        self.carry_out();
     }
 
-    /// Carries out everything that core has decided. What an overloaded part refuses is told to core at once, which
-    /// may decide anew; parts that refuse for ever end this by being full once.
-    fn carry_out(&mut self, now: Now) {
+    /// Carries out everything that core has decided.
+    fn carry_out(&mut self) {
         while let Some(output) = self.member.poll_output() {
-            if let Some(refused) = self.carry(output) {
-                self.member.handle(refused, now);
-            }
+            self.carry(output);
         }
         self.refresh_names();
         self.follow_genesis();
     }
 
-    fn carry(&mut self, output: Output) -> Option<Input> {
+    fn carry(&mut self, output: Output) {
         match output {
             Output::Plane(order) => {
-                let taken = self.parts.plane.order(order);
-                (!taken).then_some(Input::Plane(PlaneReport::Gone))
-            }
-            Output::Host(wish) => {
-                if !self.parts.network.wish(wish) {
-                    tracing::error!("the host's network hangs; it is not what it should be");
+                if !self.parts.plane.order(order) {
+                    self.refused("data plane", Input::Plane(PlaneReport::Gone));
                 }
-                None
             }
+            Output::Host(wish) => self.parts.network.wish(wish),
             Output::Store(file) => {
                 let token = file.token;
-                (!self.parts.disk.write(file)).then_some(Input::NotStored(token))
+                if !self.parts.disk.write(file) {
+                    self.refused("disk", Input::NotStored(token));
+                }
             }
-            Output::Ask(ask) => self.ask(ask),
-            Output::Tell(event) => {
-                self.tell(&event);
-                None
+            Output::Ask(ask) => {
+                let failed = Answer::Failed(Failure::Unreachable);
+                let answered = Input::Answered(ask.kind(), failed);
+                if !self.parts.authority.ask(ask) {
+                    self.refused("authority", answered);
+                }
             }
-            _ => None,
+            Output::Tell(event) => self.tell(&event),
+            _ => {}
         }
     }
 
-    fn ask(&self, ask: Ask) -> Option<Input> {
-        let kind = ask.kind();
-        let unreachable = Input::Answered(kind, Answer::Failed(Failure::Unreachable));
-        (!self.parts.authority.ask(ask)).then_some(unreachable)
+    /// A part has no room, so it hangs. Core hears of it in a moment: at once, it would only fill the part again.
+    fn refused(&self, part: &str, input: Input) {
+        tracing::error!(part, "it does not keep up");
+        let inbox = self.parts.inbox.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RELIEF).await;
+            let _ = inbox.send(Message::Core(input)).await; // the loop has ended
+        });
     }
 
     fn tell(&mut self, event: &Event) {
@@ -237,7 +245,7 @@ impl Loop {
         let port = port.unwrap_or(self.config.port);
         let found = endpoints::here(&self.config, port, self.parts.protocol);
         self.member.handle(Input::Endpoints(found), now());
-        self.carry_out(now());
+        self.carry_out();
     }
 
     fn reload(&mut self) {
@@ -320,7 +328,7 @@ impl Loop {
     /// Leaves the host guarded, or as if we had never been there.
     async fn finish(mut self, end: End) {
         super::systemd::stopping();
-        self.carry_out(now());
+        self.carry_out();
         let ending = match end {
             End::Stopped => Ending::Keep,
             End::Left => Ending::Undo,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use client::{Client, ClientError};
 pub use request::{Refusal, Reply, Request};
-pub(crate) use server::{Listener, Socket, SocketError};
+pub(crate) use server::{Socket, SocketError};
 pub use view::{
     AuthorityView, CertificateView, CheckView, ClockView, EpochView, HealthView, Level, ListView,
     NetworkView, NodeState, PeerView, PingView, PlaneView, RouteView, StatusView,

@@ -19,6 +19,9 @@ const GROUP: &str = "tidegate";
 /// A pause after an error of the socket, so that it cannot eat the machine.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// How long answers may take to leave when the daemon ends.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Why the daemon cannot be spoken to.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum SocketError {
@@ -75,9 +78,11 @@ impl Socket {
     /// Begins to serve; must be called within the runtime.
     pub(crate) fn serve(self, asked: mpsc::Sender<Asked>) -> io::Result<Listener> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let task = tokio::spawn(accept(listener, asked));
+        let slots = Arc::new(Semaphore::new(CLIENTS));
+        let task = tokio::spawn(accept(listener, asked, Arc::clone(&slots)));
         Ok(Listener {
             task,
+            slots,
             _socket: self,
         })
     }
@@ -97,7 +102,17 @@ pub(crate) type Asked = (Request, oneshot::Sender<Reply>);
 #[derive(Debug)]
 pub(crate) struct Listener {
     task: tokio::task::JoinHandle<()>,
+    slots: Arc<Semaphore>,
     _socket: Socket,
+}
+
+impl Listener {
+    /// Takes no more questions, and waits a moment for the answers that are on their way.
+    pub(crate) async fn finish(self) {
+        self.task.abort();
+        let everybody = self.slots.acquire_many(CLIENTS as u32);
+        let _ = timeout(LAST_WORDS, everybody).await; // who does not read by now does without
+    }
 }
 
 impl Drop for Listener {
@@ -141,8 +156,11 @@ fn group_id(groups: &str, name: &str) -> Option<u32> {
     })
 }
 
-async fn accept(listener: tokio::net::UnixListener, asked: mpsc::Sender<Asked>) {
-    let slots = Arc::new(Semaphore::new(CLIENTS));
+async fn accept(
+    listener: tokio::net::UnixListener,
+    asked: mpsc::Sender<Asked>,
+    slots: Arc<Semaphore>,
+) {
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
@@ -188,7 +206,7 @@ fn judge(line: &[u8], may_change: bool) -> Result<Request, Refusal> {
         let message = format!("a question is one line of at most {LONGEST_REQUEST} bytes");
         return Err(Refusal::new(Exit::Usage, message));
     }
-    let request: Request = serde_json::from_slice(line).map_err(|error| {
+    let request = Request::parse(line).map_err(|error| {
         let message =
             format!("the daemon does not understand that ({error}); are both of one version?");
         Refusal::new(Exit::Usage, message)

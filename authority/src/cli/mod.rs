@@ -6,6 +6,7 @@ mod genesis;
 mod init;
 mod install;
 mod keys;
+mod serve;
 mod manual;
 mod passphrase;
 mod settings;
@@ -48,6 +49,11 @@ enum Command {
     /// With --name everything is made on this machine, the root key too. With --genesis it is installed after a
     /// ceremony elsewhere.
     Init(Box<init::Init>),
+    /// Run the service: admit, sign, revoke
+    ///
+    /// SIGTERM stops it in good order; SIGHUP has it read settings, TLS key and genesis files again. The log goes to
+    /// standard error.
+    Serve(serve::Serve),
     /// Write all of an authority to one encrypted file, beside its running server
     Backup(backup::Backup),
     /// Make an authority's data directory out of a backup
@@ -71,6 +77,7 @@ impl Program {
             Command::Genesis(command) => command.run(now),
             Command::Tls(tls) => tls.run(),
             Command::Init(init) => init.run(now),
+            Command::Serve(serve) => serve.run(),
             Command::Backup(backup) => backup.run(now),
             Command::Restore(restore) => restore.run(),
             Command::Audit(audit) => audit.run(),

@@ -19,6 +19,9 @@ use crate::store::StoreError;
 /// A node's streams at once: one, and those that it does not know yet to be dead.
 const STREAMS_PER_NODE: u8 = 4;
 
+/// Large bodies that are taken in at once.
+const LARGE_BODIES: usize = 4;
+
 /// Handles to one application are clones.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -31,6 +34,7 @@ struct Shared {
     urls: RwLock<Arc<[Origin]>>,
     streams: Arc<Semaphore>,
     open: Mutex<HashMap<NodeId, u8>>,
+    large: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
     serves_metrics: bool,
     readiness: AsyncMutex<Option<(Instant, Arc<Health>)>>,
@@ -46,6 +50,7 @@ impl App {
             urls: RwLock::new(config.urls.clone().into()),
             streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
             open: Mutex::default(),
+            large: Arc::new(Semaphore::new(LARGE_BODIES)),
             stopping: watch::Sender::new(false),
             serves_metrics: config.metrics.listen.is_none(),
             readiness: AsyncMutex::default(),
@@ -73,8 +78,15 @@ impl App {
         self.0.stopping.subscribe()
     }
 
-    pub(super) fn authority(&self) -> &Authority {
+    /// What is served.
+    pub fn authority(&self) -> &Authority {
         &self.0.authority
+    }
+
+    /// Room for one more large body.
+    pub(super) async fn large_body(&self) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.0.large);
+        room.acquire_owned().await.ok() // it is never closed
     }
 
     /// Room for one more stream.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate_proto::api::{self, LARGEST_NODE_BODY, LARGEST_OPERATOR_BODY};
+use tidegate_proto::api::{self, LARGEST_NODE_BODY, LARGEST_OPERATOR_BODY, LARGEST_RECOVERY_BODY};
 use tidegate_proto::strict::{self, ReadError};
 use tidegate_proto::{NodeKeys, PeerRecord, Receipt, Signed};
 
@@ -64,6 +64,7 @@ json_bodies! {
     api::Enroll, LARGEST_NODE_BODY;
     api::Renew, LARGEST_NODE_BODY;
     api::Heartbeat, LARGEST_NODE_BODY;
+    api::Recovery, LARGEST_RECOVERY_BODY;
     api::TimeQuestion, 256;
     Signed<PeerRecord>, LARGEST_NODE_BODY;
     Signed<Receipt>, LARGEST_NODE_BODY;

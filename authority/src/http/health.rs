@@ -28,23 +28,23 @@ const PROBE: Nonce = Nonce::from_bytes([0; 16]);
 
 /// How the authority is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// Whether all is well.
-    pub ok: bool,
+    pub(crate) ok: bool,
     /// What was looked at.
-    pub checks: Vec<Check>,
+    pub(crate) checks: Vec<Check>,
 }
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether it is well.
-    pub ok: bool,
+    pub(crate) ok: bool,
     /// If not, why: a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
 }
 
 pub(super) fn routes() -> Vec<Route> {

@@ -26,6 +26,7 @@ mod param;
 mod policy;
 mod presence;
 mod problem;
+mod recovery;
 mod revocations;
 mod roster;
 mod route;
@@ -37,6 +38,8 @@ mod tokens;
 mod trace;
 
 pub use app::App;
-pub(crate) use door::Source;
+pub use door::Source;
+pub(crate) use gate::Place;
 pub use metrics::Metrics;
+pub(crate) use router::metrics_router;
 pub use router::router;

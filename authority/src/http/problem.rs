@@ -119,7 +119,7 @@ impl Refusal {
     }
 }
 
-/// Every code is a label; a test holds that.
+/// In place of a code that is no label, which none is.
 #[expect(clippy::expect_used, reason = "a constant that is a label")]
 fn unnamed() -> tidegate_proto::Label {
     "refused".parse().expect("a label")

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn roster(
     app: App,
-    ByMember(asked): ByMember<(), (), SinceQuery>,
+    ByMember(asked): ByMember<(), SinceQuery>,
 ) -> Result<Json<RosterUpdate>, Refusal> {
     let update = app
         .authority()

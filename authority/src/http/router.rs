@@ -8,19 +8,21 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, Response, StatusCode};
 use axum::middleware;
+use axum::routing::get;
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::answer::Prepared;
+use super::answer::{Answer as _, Prepared, Text};
 use super::app::App;
 use super::door::Public;
+use super::health::OpenMetrics;
 use super::problem::Refusal;
 use super::route::{Route, route};
 use super::schema::{Described, Schemas};
 use super::trace::{self, RequestId};
 use super::{
     audit, certificates, enrollment, epochs, events, genesis, grants, health, invites, nodes,
-    openapi, operators, policy, presence, revocations, roster, stream, time, tokens,
+    openapi, operators, policy, presence, recovery, revocations, roster, stream, time, tokens,
 };
 
 /// Every operation of the API, but the one that describes them.
@@ -32,6 +34,7 @@ fn operations() -> Vec<Route> {
         enrollment::routes(),
         certificates::routes(),
         presence::routes(),
+        recovery::routes(),
         grants::routes(),
         roster::routes(),
         policy::routes(),
@@ -82,6 +85,18 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(app.clone(), trace::request))
         .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// The router of the address that is only for measurements.
+pub(crate) fn metrics_router(app: App) -> Router {
+    let measure = async |State(app): State<App>| match app.measure().await {
+        Ok(text) => Text::<OpenMetrics>::new(text).respond(),
+        Err(error) => Refusal::from(error).respond(&app, None),
+    };
+    Router::new()
+        .route("/metrics", get(measure))
+        .fallback(nothing_here)
         .with_state(app)
 }
 

@@ -7,6 +7,7 @@
 )]
 
 pub mod operators;
+pub mod web;
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::input::{Answer, Failure, Wish};
 use crate::keys::{Drawn, Renewed};
 use crate::output::{Ask, AskKind};
 use crate::status::{ClockSource, State, Stopped};
-use crate::time::{Now, Reason};
+use crate::time::{Now, Reason, Timeout};
 
 /// Between two heartbeats, and how much of it varies.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -140,6 +140,7 @@ impl Member {
     pub(super) fn answered(&mut self, kind: AskKind, answer: &Answer) {
         match (kind, answer) {
             (AskKind::Receipt, Answer::Done) => self.receipts.taken(),
+            (AskKind::Receipt, Answer::Failed(Failure::Refused { .. })) => self.receipts.refused(),
             (AskKind::Record, Answer::Done) => self.asks.record.done(),
             (AskKind::Renew | AskKind::Enroll, Answer::Failed(Failure::Refused { detail, .. })) => {
                 self.renewal.refused = Some(detail.clone());
@@ -183,9 +184,9 @@ impl Member {
         }
     }
 
-    /// A node that is out is told nothing by the stream.
+    /// Whoever is out is told nothing by the stream. The list is public, and says why.
     fn ask_for_the_list(&mut self, now: Now) {
-        if self.out().is_none() {
+        if self.stream {
             self.asks.list.cancel();
         } else if self.asks.list.is_due(now.boot) {
             self.asks.list.attempt(now.boot);
@@ -292,6 +293,7 @@ impl Member {
         let Some((place, list_digest)) = self.receipts.ready() else {
             return;
         };
+        let which = (place, list_digest);
         if self.taking_part(now).is_none() || !self.clock.is_known() {
             return; // it is signed when the node takes part again
         }
@@ -311,7 +313,7 @@ impl Member {
         };
         self.floors.receipt = sequence;
         self.saver.soon(FileName::Floors, now);
-        self.receipts.sign(place, signed);
+        self.receipts.sign(which, signed);
         self.outbox.tell(Event::Receipt(place));
     }
 
@@ -346,33 +348,22 @@ impl Member {
     }
 
     /// When something is to be asked again.
-    pub(super) fn asks_due(&self, now: Now, time: UnixTime) -> Vec<(Mono, Reason)> {
+    pub(super) fn asks_due(&self, now: Now, time: UnixTime) -> Vec<Timeout> {
+        let of = |reason| move |at| Timeout { at, reason };
         let asks = &self.asks;
         let wants = [&asks.time, &asks.chain, &asks.resync, &asks.record];
         let mut due: Vec<_> = wants.iter().filter_map(|want| want.next()).collect();
         due.extend(self.receipts.next());
         due.extend(asks.plane.0.next().filter(|_| self.plane.is_none()));
-        match self.out() {
-            Some(_) => due.extend(asks.list.next().into_iter().chain(asks.enroll.next())),
-            None => due.extend(self.renewal.backoff.next()),
-        }
-        let mut due: Vec<_> = due.into_iter().map(|at| (at, Reason::Retry)).collect();
-        if let Some(own) = self
-            .certificate
-            .current()
-            .filter(|own| self.renewal.due(own) > time)
-        {
-            due.push((
-                self.later(now, self.renewal.due(own).since(time)),
-                Reason::Renewal,
-            ));
-        }
+        due.extend(asks.list.next().into_iter().chain(asks.enroll.next()));
+        due.extend(self.renewal.backoff.next());
+        let mut due: Vec<_> = due.into_iter().map(of(Reason::Retry)).collect();
+        let renewal = self.certificate.current().map(|own| self.renewal.due(own));
+        let renewal = renewal.filter(|at| *at > time);
+        due.extend(renewal.map(|at| of(Reason::Renewal)(self.clock.when(at, now))));
         let beats = self.taking_part(now).is_some();
-        due.extend(
-            asks.heartbeat_at
-                .filter(|_| beats)
-                .map(|at| (at, Reason::Heartbeat)),
-        );
+        let heartbeat = asks.heartbeat_at.filter(|_| beats);
+        due.extend(heartbeat.map(of(Reason::Heartbeat)));
         due
     }
 }

@@ -6,7 +6,7 @@ use tidegate_proto::UnixTime;
 use tidegate_wg::Mono;
 
 use super::Member;
-use crate::clock::{as_duration, as_span};
+use crate::clock::as_span;
 use crate::event::Event;
 use crate::file::FileName;
 use crate::grants::Untimed;
@@ -179,34 +179,19 @@ impl Member {
         }
     }
 
-    /// When something is due, and what.
+    /// When something is due, and what. What was due until now has just been done, or cannot be done now.
     pub(super) fn next_timeout(&self, now: Now) -> Option<Timeout> {
         let time = self.clock.time(now);
-        let ahead = |at: Mono| at.max(now.boot + Duration::from_millis(1));
-        let mut due = vec![(ahead(now.boot + CLOCK_CHECK), Reason::ClockCheck)];
-        due.extend(
-            self.epoch_times(now)
-                .into_iter()
-                .map(|at| (ahead(at), Reason::Epoch)),
-        );
-        due.extend(
-            self.end_times(now)
-                .into_iter()
-                .map(|at| (ahead(at), Reason::Deadline)),
-        );
-        due.extend(
-            self.asks
-                .retirement
-                .map(|at| (ahead(self.clock.when(at, now)), Reason::Succession)),
-        );
-        due.extend(
-            self.asks_due(now, time)
-                .into_iter()
-                .map(|(at, reason)| (ahead(at), reason)),
-        );
-        due.extend(self.saver.next().map(|at| (ahead(at), Reason::Save)));
-        let (at, reason) = due.into_iter().min_by_key(|(at, _)| *at)?;
-        Some(Timeout { at, reason })
+        let of = |reason| move |at| Timeout { at, reason };
+        let mut due = vec![of(Reason::ClockCheck)(now.boot + CLOCK_CHECK)];
+        due.extend(self.epoch_times(now).into_iter().map(of(Reason::Epoch)));
+        due.extend(self.end_times(now).into_iter().map(of(Reason::Deadline)));
+        let retirement = self.asks.retirement.map(|at| self.clock.when(at, now));
+        due.extend(retirement.map(of(Reason::Succession)));
+        due.extend(self.asks_due(now, time));
+        due.extend(self.saver.next().map(of(Reason::Save)));
+        due.retain(|timeout| timeout.at > now.boot);
+        due.into_iter().min_by_key(|timeout| timeout.at)
     }
 
     /// When epochs begin, and when the overlap with the one before is over.
@@ -237,9 +222,5 @@ impl Member {
         leases
             .chain(ends.into_iter().map(|at| self.clock.when(at, now)))
             .collect()
-    }
-
-    pub(super) fn later(&self, now: Now, span: tidegate_proto::Span) -> Mono {
-        now.boot + as_duration(span)
     }
 }

@@ -301,7 +301,7 @@ impl Authority {
     }
 
     /// Takes a node's word, if it is properly signed, of a list that there was, and newer than the last.
-    pub fn take_receipt(&mut self, signed: &Signed<Receipt>, from: NodeId) {
+    pub fn take_receipt(&mut self, signed: &Signed<Receipt>, from: NodeId) -> bool {
         let certificate = self.entries[&from].certificate.clone().unwrap();
         let certificate = certificate.verify(&self.keyring(), self.now).unwrap();
         let receipt = signed
@@ -309,11 +309,10 @@ impl Authority {
             .unwrap();
         assert_eq!(self.digests.get(&receipt.list), Some(&receipt.list_digest));
         let last = self.receipts.get(&from).copied();
-        if let Some((sequence, place)) = last {
-            assert!(
-                receipt.sequence > sequence && receipt.list >= place,
-                "a receipt that goes back"
-            );
+        if last
+            .is_some_and(|(sequence, place)| receipt.sequence <= sequence || receipt.list < place)
+        {
+            return false;
         }
         self.receipts.insert(from, (receipt.sequence, receipt.list));
         let progress: Vec<_> = self
@@ -325,6 +324,7 @@ impl Authority {
             let cutoff = self.cutoffs.get_mut(&node).unwrap();
             cutoff.published = cutoff.published.fallen(&progress);
         }
+        true
     }
 
     pub fn time(&self, nonce: Nonce) -> Signed<TimeStatement> {

@@ -51,6 +51,8 @@ pub struct World {
     /// Everything that was ever sent to a node, to be sent again.
     pub sent: BTreeMap<u8, Vec<StreamEvent>>,
     pub authority_up: bool,
+    /// The latest lease of any grant that a node was sent.
+    pub leases: BTreeMap<u8, UnixTime>,
 }
 
 impl World {
@@ -63,6 +65,7 @@ impl World {
             told: BTreeMap::new(),
             sent: BTreeMap::new(),
             authority_up: true,
+            leases: BTreeMap::new(),
         }
     }
 
@@ -141,8 +144,11 @@ impl World {
             Ask::Heartbeat(beat) => self.say(number, Input::Time(self.authority.time(beat.nonce))),
             Ask::Receipt(receipt) if self.authority.is_in(id) => {
                 self.node(number).receipts.push(receipt.clone());
-                self.authority.take_receipt(&receipt, id);
-                self.say(number, Input::Answered(AskKind::Receipt, Answer::Done));
+                let answer = match self.authority.take_receipt(&receipt, id) {
+                    true => Answer::Done,
+                    false => refused(),
+                };
+                self.say(number, Input::Answered(AskKind::Receipt, answer));
             }
             Ask::Record(record) if self.authority.is_in(id) => {
                 self.authority.entries.get_mut(&id).unwrap().record = Some(record);
@@ -157,10 +163,8 @@ impl World {
             }
             Ask::Resync => drop(self.told.remove(&number)),
             other => {
-                let (code, detail) = ("not-a-member".to_owned(), "it is not a member".to_owned());
-                let refused = Failure::Refused { code, detail };
                 self.node(number)
-                    .handle(Input::Answered(other.kind(), Answer::Failed(refused)), at);
+                    .handle(Input::Answered(other.kind(), refused()), at);
             }
         }
     }
@@ -191,11 +195,7 @@ impl World {
                 self.learn_key(number);
             }
             None => {
-                let (code, detail) = ("not-a-member".to_owned(), "it is not a member".to_owned());
-                self.say(
-                    number,
-                    Input::Answered(kind, Answer::Failed(Failure::Refused { code, detail })),
-                );
+                self.say(number, Input::Answered(kind, refused()));
             }
         }
     }
@@ -232,6 +232,14 @@ impl World {
         let news = self.news(number, id);
         let any = !news.is_empty();
         for event in news {
+            if let StreamEvent::Grant(sent) = &event {
+                let grant = sent
+                    .grant
+                    .verify(&self.authority.keyring(), self.now)
+                    .unwrap();
+                let last = self.leases.entry(number).or_default();
+                *last = grant.lease_until.max(*last);
+            }
             self.send(number, event);
         }
         any
@@ -310,12 +318,14 @@ impl World {
     /// Lets time pass. `look` sees the world after everything that happens in it.
     pub fn pass(&mut self, span: Span, look: &mut impl FnMut(&World)) {
         let until = self.now + span;
+        let mut turns = 0;
         loop {
+            turns += 1;
+            let most = 1000 + span.as_millis() / 20;
+            assert!(turns < most, "somebody does not come to rest");
+            let opens = Some(self.authority.next_tick()).filter(|_| self.authority_up);
             let ticks = self.nodes.values().filter_map(Node::next);
-            let next = ticks
-                .chain([self.authority.next_tick()])
-                .min()
-                .unwrap_or(until);
+            let next = ticks.chain(opens).min().unwrap_or(until);
             let at = next.max(self.now + Span::from_millis(1)).min(until);
             self.set_time(at);
             look(self);
@@ -343,4 +353,10 @@ impl World {
     pub fn wait(&mut self, seconds: u64) {
         self.pass(Span::from_secs(seconds), &mut |_| {});
     }
+}
+
+/// The authority's no.
+fn refused() -> Answer {
+    let (code, detail) = ("not-a-member".to_owned(), "it is not a member".to_owned());
+    Answer::Failed(Failure::Refused { code, detail })
 }

@@ -18,7 +18,7 @@ pub(super) use node::{ByMember, ByNode};
 pub(super) use operator::ByOperator;
 pub(super) use public::Public;
 pub(super) use right::*;
-pub(crate) use visit::Source;
+pub use visit::Source;
 
 use super::app::App;
 use super::problem::Refusal;

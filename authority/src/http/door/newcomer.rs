@@ -1,8 +1,10 @@
 //! The door for those who bring their own key along.
 
+use std::future::Future;
+
 use axum::extract::Request;
 use serde_json::Value;
-use tidegate_proto::api::{Enroll, Renew};
+use tidegate_proto::api::{Enroll, Recovery, Renew};
 use tidegate_proto::{NodeId, NodeKeys, PublicKey};
 
 use super::visit::{self, Asked, Visit};
@@ -11,12 +13,17 @@ use crate::http::app::App;
 use crate::http::body::FromBody;
 use crate::http::problem::Refusal;
 use crate::http::schema::Schemas;
-use crate::service::Caller;
+use crate::service::{Caller, RecoveryError};
 
 /// A body that names the key its request is signed with.
 pub(crate) trait NamesIdentity {
     /// The key.
     fn identity(&self) -> &PublicKey;
+
+    /// Refuses a body before it is taken in, where it is not the time for it.
+    fn check_due(_app: &App) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Ok(()) }
+    }
 }
 
 impl NamesIdentity for NodeKeys {
@@ -28,6 +35,19 @@ impl NamesIdentity for NodeKeys {
 impl NamesIdentity for Enroll {
     fn identity(&self) -> &PublicKey {
         &self.keys.identity
+    }
+}
+
+impl NamesIdentity for Recovery {
+    fn identity(&self) -> &PublicKey {
+        &self.keys.identity
+    }
+
+    async fn check_due(app: &App) -> Result<(), Refusal> {
+        match app.authority().recovery().await? {
+            Some(_) => Ok(()),
+            None => Err(RecoveryError::NotRecovering.into()),
+        }
     }
 }
 
@@ -52,7 +72,8 @@ impl<B: FromBody + NamesIdentity> Door for ByNewcomer<B> {
         let mut visit = Visit::begin(app, request)?;
         let signature = visit.signature(app)?;
         let origin = visit.origin(app)?;
-        visit.read(B::LIMIT).await?;
+        B::check_due(app).await?;
+        visit.read(app, B::LIMIT).await?;
         let Asked::<B, (), ()> { body, .. } = visit.asked().await?;
         let identity = body.identity();
         let (parts, from) = (visit.signed(app, &origin), Some(visit.source.ip()));

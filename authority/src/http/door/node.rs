@@ -11,34 +11,33 @@ use super::visit::{self, Asked, Visit};
 use super::{Door, Need};
 use crate::http::app::App;
 use crate::http::body::FromBody;
-use crate::http::param::{PathValue, Query};
+use crate::http::param::Query;
 use crate::http::problem::Refusal;
 use crate::http::schema::Schemas;
 use crate::service::{AccessError, Actor, Caller, NodeStatus, ReadError};
 
 /// A request signed by a node that is known, however it stands.
-pub(crate) struct ByNode<B = (), P = (), Q = ()> {
+pub(crate) struct ByNode<B = (), Q = ()> {
     pub(in crate::http) node: NodeId,
     pub(in crate::http) status: NodeStatus,
     pub(in crate::http) caller: Caller,
     pub(in crate::http) body: B,
-    pub(in crate::http) path: P,
     pub(in crate::http) query: Q,
     pub(in crate::http) source: SocketAddr,
     pub(in crate::http) headers: HeaderMap,
 }
 
 /// A request signed by a node that is in.
-pub(crate) struct ByMember<B = (), P = (), Q = ()>(pub(in crate::http) ByNode<B, P, Q>);
+pub(crate) struct ByMember<B = (), Q = ()>(pub(in crate::http) ByNode<B, Q>);
 
-impl<B: FromBody, P: PathValue, Q: Query> Door for ByNode<B, P, Q> {
+impl<B: FromBody, Q: Query> Door for ByNode<B, Q> {
     const NEED: Need = Need::Node;
 
     async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
         let mut visit = Visit::begin(app, request)?;
         let signature = visit.signature(app)?;
         let origin = visit.origin(app)?;
-        visit.read(B::LIMIT).await?;
+        visit.read(app, B::LIMIT).await?;
         let from = Some(visit.source.ip());
         let parts = visit.signed(app, &origin);
         let known = app
@@ -50,13 +49,12 @@ impl<B: FromBody, P: PathValue, Q: Query> Door for ByNode<B, P, Q> {
             return Err(AccessError::NotOperator.into()); // it is always a node
         };
         app.is_known(visit.source.ip());
-        let Asked { body, path, query } = visit.asked().await?;
+        let Asked::<B, (), Q> { body, query, .. } = visit.asked().await?;
         Ok(Self {
             node,
             status,
             caller,
             body,
-            path,
             query,
             source: visit.source,
             headers: visit.headers().clone(),
@@ -64,7 +62,7 @@ impl<B: FromBody, P: PathValue, Q: Query> Door for ByNode<B, P, Q> {
     }
 
     fn parameters(schemas: &mut Schemas) -> Vec<Value> {
-        visit::parameters::<P, Q>(schemas)
+        visit::parameters::<(), Q>(schemas)
     }
 
     fn body(schemas: &mut Schemas) -> Option<Value> {
@@ -72,11 +70,11 @@ impl<B: FromBody, P: PathValue, Q: Query> Door for ByNode<B, P, Q> {
     }
 }
 
-impl<B: FromBody, P: PathValue, Q: Query> Door for ByMember<B, P, Q> {
+impl<B: FromBody, Q: Query> Door for ByMember<B, Q> {
     const NEED: Need = Need::Member;
 
     async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let entered = ByNode::<B, P, Q>::enter(app, request).await?;
+        let entered = ByNode::<B, Q>::enter(app, request).await?;
         match entered.status {
             NodeStatus::Allowed | NodeStatus::Offline => Ok(Self(entered)),
             status => Err(ReadError::NotMember(status).into()),
@@ -84,7 +82,7 @@ impl<B: FromBody, P: PathValue, Q: Query> Door for ByMember<B, P, Q> {
     }
 
     fn parameters(schemas: &mut Schemas) -> Vec<Value> {
-        visit::parameters::<P, Q>(schemas)
+        visit::parameters::<(), Q>(schemas)
     }
 
     fn body(schemas: &mut Schemas) -> Option<Value> {

@@ -1,7 +1,6 @@
 //! The door for operators.
 
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -25,7 +24,6 @@ pub(crate) struct ByOperator<R, B = (), P = (), Q = ()> {
     pub(in crate::http) body: B,
     pub(in crate::http) path: P,
     pub(in crate::http) query: Q,
-    pub(in crate::http) source: SocketAddr,
     pub(in crate::http) headers: HeaderMap,
     right: PhantomData<fn() -> R>,
 }
@@ -44,7 +42,6 @@ impl<R: Right, B: FromBody, P: PathValue, Q: Query> Door for ByOperator<R, B, P,
             body,
             path,
             query,
-            source: visit.source,
             headers: visit.headers().clone(),
             right: PhantomData,
         })
@@ -69,7 +66,7 @@ async fn identify(app: &App, visit: &mut Visit, limit: usize) -> Result<Caller, 
             .map_err(|error| visit.unproven(app, Refusal::unproven("token-unknown", error)))?;
         let known = app.authority().authenticate_token(&token, from).await;
         let caller = known.map_err(|error| visit.refuse(app, error, None))?;
-        visit.read(limit).await?;
+        visit.read(app, limit).await?;
         return Ok(caller);
     }
     let signature = visit.signature(app)?;
@@ -77,7 +74,7 @@ async fn identify(app: &App, visit: &mut Visit, limit: usize) -> Result<Caller, 
     if limit > LARGEST_NODE_BODY {
         check_known(app, visit, &signature).await?;
     }
-    visit.read(limit).await?;
+    visit.read(app, limit).await?;
     let parts = visit.signed(app, &origin);
     let known = app
         .authority()

@@ -9,7 +9,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tidegate_proto::api::LARGEST_NODE_BODY;
 use tidegate_proto::{Origin, RequestError, RequestParts, RequestSignature};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::app::App;
 use crate::http::body::{self, FromBody};
@@ -19,9 +22,9 @@ use crate::http::problem::Refusal;
 use crate::http::schema::Schemas;
 use crate::service::AuthenticationError;
 
-/// The other end of the connection, as the listener saw it.
+/// The other end of the connection, as the listener saw it. Every request carries it among its extensions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source(pub(crate) SocketAddr);
+pub struct Source(pub SocketAddr);
 
 /// The longest target.
 const LONGEST_TARGET: usize = 1024;
@@ -33,6 +36,7 @@ pub(super) struct Visit {
     /// Behind a lock that nobody waits for, so that a visit can be looked at from any thread.
     body: Mutex<Option<Body>>,
     bytes: Bytes,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// What a request asks for.
@@ -60,11 +64,15 @@ impl Visit {
             parts,
             body: Mutex::new(Some(body)),
             bytes: Bytes::new(),
+            room: None,
         })
     }
 
-    /// Takes in the body.
-    pub(super) async fn read(&mut self, limit: usize) -> Result<(), Refusal> {
+    /// Takes in the body. Large ones wait for each other, so that together they stay small.
+    pub(super) async fn read(&mut self, app: &App, limit: usize) -> Result<(), Refusal> {
+        if limit > LARGEST_NODE_BODY {
+            self.room = app.large_body().await;
+        }
         let body = self
             .body
             .get_mut()

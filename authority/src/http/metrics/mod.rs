@@ -89,7 +89,6 @@ metrics! {
     grants: Counter = "grants_released", "Grants that were released";
     audit: Gauge = "audit_sequence", "The last record of the audit log";
     commits: Gauge = "database_commits", "Commits since the process began; many changes share one";
-    certificate_left: Real = "tls_certificate_left_seconds", "Time until the TLS certificate ends";
     genesis: Gauge = "genesis_revision", "The genesis revision in force";
     ready: Gauge = "ready", "Whether the authority can work, as of the last look";
 }
@@ -213,11 +212,6 @@ impl Metrics {
 
     pub(crate) fn handshake(&self, took: Duration) {
         self.handshake_seconds.observe(took.as_secs_f64());
-    }
-
-    /// Notes until when the TLS certificate counts.
-    pub(crate) fn certificate_left(&self, seconds: f64) {
-        self.certificate_left.set(seconds);
     }
 
     pub(super) fn is_ready(&self, ready: bool) {

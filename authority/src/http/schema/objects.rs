@@ -100,6 +100,15 @@ objects! {
     EpochView { number: EpochNumber, redraw: u32, starts: UnixTime, ends: UnixTime, lease_until: UnixTime, released: u32 }
     Epochs { epochs: BoundedList<EpochView, 64> }
     Override { reason: Reason }
+    Recovery {
+        keys: NodeKeys, list: Signed<RevocationList>, certificate: Option<Signed<Certificate>>,
+        grants: BoundedList<Signed<EpochGrant>, 8>, genesis: BoundedList<Signed<Genesis>, 64>,
+        policy: Option<Signed<policy::Policy>>, peers: BoundedList<Signed<Certificate>, 1000>,
+    }
+    Recovered { awaited: u32 }
+    RecoveryView {
+        backup_at: UnixTime, since: UnixTime, reported: u32, awaited: BoundedList<NodeId, 10_000>,
+    }
     AuditPage { records: BoundedList<Chained, 1000>, next: Option<Sequence> }
     Chained { record: Record, hash: Digest }
     Record {

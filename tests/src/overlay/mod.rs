@@ -1,0 +1,28 @@
+//! A whole network in the lab: an authority, and nodes that join it with the real programs.
+//!
+//! ```no_run
+//! # fn example() -> anyhow::Result<()> {
+//! use tidegate_tests::overlay::{Overlay, Underlay};
+//!
+//! let mut overlay = Overlay::new(Underlay::V4)?;
+//! let a = overlay.node("a")?;
+//! let b = overlay.node("b")?;
+//! a.await_ping(&b)?;
+//! overlay.admin(["revoke", "b", "--reason", "lost"])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each node is a host of its own with its own state, socket and interface; the authority is one more host. All are on
+//! one bridge, whose links can be cut, lose packets and be counted like any other of the lab.
+
+mod node;
+mod site;
+
+pub use node::Node;
+pub use site::{Overlay, Underlay};
+
+use std::time::Duration;
+
+/// How long anything may take on a machine that is busy with something else.
+pub const PATIENCE: Duration = Duration::from_secs(60);

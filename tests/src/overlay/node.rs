@@ -1,0 +1,215 @@
+//! A host with the agent.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::PATIENCE;
+use crate::{Host, Link, Process, Signal, binary, wait_for, wait_until};
+
+/// A host with the agent, in a network or not.
+pub struct Node {
+    host: Host,
+    link: Link,
+    folder: PathBuf,
+    daemon: Option<Process>,
+}
+
+/// How a command ended that may fail.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Node {
+    pub(super) fn new(host: Host, link: Link, folder: PathBuf) -> Self {
+        Self {
+            host,
+            link,
+            folder,
+            daemon: None,
+        }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Its link to the bridge.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("tidegate.toml")
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("tidegate.sock")
+    }
+
+    /// Writes the configuration.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.config(), text)?)
+    }
+
+    /// Joins under the host's name.
+    pub fn join(&self, invite: &str) -> Result<()> {
+        let ended = self.try_join(invite)?;
+        anyhow::ensure!(ended.code == Some(0), "join: {ended:?}");
+        Ok(())
+    }
+
+    /// Tries to join, however that ends.
+    pub fn try_join(&self, invite: &str) -> Result<Ended> {
+        let state = self.state();
+        self.try_run([
+            OsStr::new("join"),
+            invite.as_ref(),
+            "--name".as_ref(),
+            self.host.name().as_ref(),
+            "--no-start".as_ref(),
+            "--state-dir".as_ref(),
+            state.as_os_str(),
+        ])
+    }
+
+    /// Starts the daemon, and waits until it can be spoken to.
+    pub fn start(&mut self) -> Result<()> {
+        let daemon = self.spawn()?;
+        let answers = || self.socket().exists() && self.try_cli(["epoch"]).is_ok();
+        wait_until(PATIENCE, "the daemon to answer", || {
+            answers() || !daemon.is_running()
+        })?;
+        anyhow::ensure!(daemon.is_running(), "the daemon ended: {}", daemon.output());
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    fn spawn(&self) -> Result<Process> {
+        let (config, state, socket) = (self.config(), self.state(), self.socket());
+        if !config.exists() {
+            self.configure("")?;
+        }
+        let arguments = [
+            OsStr::new("run"),
+            "--config".as_ref(),
+            config.as_os_str(),
+            "--state-dir".as_ref(),
+            state.as_os_str(),
+            "--socket".as_ref(),
+            socket.as_os_str(),
+        ];
+        Ok(self.host.spawn(binary("tidegate")?, arguments)?)
+    }
+
+    /// Ends the daemon as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+    }
+
+    /// Ends the daemon as systemd would.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.stop_with(Signal::SIGTERM)?;
+        }
+        Ok(())
+    }
+
+    /// The daemon's process.
+    pub fn daemon(&self) -> Option<&Process> {
+        self.daemon.as_ref()
+    }
+
+    /// Runs a command of the node that speaks to the daemon.
+    pub fn cli<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
+        let ended = self.try_cli(arguments)?;
+        anyhow::ensure!(ended.code == Some(0), "{ended:?}");
+        Ok(ended.out)
+    }
+
+    /// The same, however it ends.
+    pub fn try_cli<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+        let socket = self.socket();
+        let mut words: Vec<std::ffi::OsString> = arguments
+            .into_iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
+        words.extend([OsStr::new("--socket").to_owned(), socket.into_os_string()]);
+        self.try_run(words)
+    }
+
+    /// Runs the program on the host, however it ends.
+    pub fn try_run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+        let output = self
+            .host
+            .command(binary("tidegate")?)
+            .args(arguments)
+            .output()?;
+        Ok(Ended {
+            code: output.status.code(),
+            out: output.text(),
+            err: output.stderr,
+        })
+    }
+
+    /// Everything that the daemon tells about itself.
+    pub fn status(&self) -> Result<Value> {
+        let ended = self.try_cli(["status", "--json"])?;
+        serde_json::from_str(&ended.out).with_context(|| format!("{ended:?}"))
+    }
+
+    /// Waits until the daemon says that it is in this state.
+    pub fn await_state(&self, state: &str, within: Duration) -> Result<()> {
+        wait_until(within, &format!("{} to be {state}", self.host.name()), || {
+            self.status().is_ok_and(|status| status["state"] == state)
+        })?;
+        Ok(())
+    }
+
+    /// Its overlay address: 0 for IPv4, 1 for IPv6.
+    pub fn address(&self, family: usize) -> Result<String> {
+        let found = wait_for(PATIENCE, "an overlay address", || {
+            let status = self.status().ok()?;
+            let address = &status["certificate"]["addresses"][family];
+            address.as_str().map(str::to_owned)
+        })?;
+        Ok(found)
+    }
+
+    /// Whether one ping of the kernel is answered through the tunnel.
+    pub fn pings(&self, address: &str) -> bool {
+        let arguments = ["-c", "1", "-W", "1", address];
+        self.host.run("ping", arguments).is_ok()
+    }
+
+    /// Waits until the kernel's ping to another node is answered, in both families.
+    pub fn await_ping(&self, other: &Self) -> Result<()> {
+        for family in [0, 1] {
+            let address = other.address(family)?;
+            wait_until(PATIENCE, &format!("a ping to {address}"), || {
+                self.pings(&address)
+            })?;
+        }
+        Ok(())
+    }
+}
