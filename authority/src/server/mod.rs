@@ -7,6 +7,7 @@ mod listener;
 mod log;
 mod patience;
 mod signals;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
@@ -77,6 +78,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     let started = Entry::new(Event::Started, &Actor::System, env!("CARGO_PKG_VERSION"));
     authority.log(started).await?;
     let running = Running::start(&config, &tls, &app).await?;
+    systemd::ready();
     loop {
         match signals.next().await {
             Signal::Stop => break,
@@ -91,6 +93,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
             },
         }
     }
+    systemd::stopping();
     tracing::info!("stopping");
     running.stop(&app).await;
     authority.close().await;
@@ -139,6 +142,7 @@ impl Running {
         let (authority, watched) = (app.authority().clone(), app.clone());
         tasks.spawn(async move { authority.run().await });
         tasks.spawn(async move { watch(&watched).await });
+        tasks.spawn(systemd::live(app.clone()));
         Ok(Self { doors, tasks })
     }
 
