@@ -419,8 +419,16 @@ impl Member {
 
     pub(super) fn note_use(&mut self, peer: PeerId, now: Now) {
         if let Some(node) = self.circle.node(peer) {
+            self.keep_use(node, now);
             self.recent.note_use(node, self.clock.time(now));
-            self.saver.late(FileName::Recent, now);
+        }
+    }
+
+    /// The next start shakes hands with whom it finds on the disk: a peer that is new there cannot wait.
+    fn keep_use(&mut self, node: NodeId, now: Now) {
+        match self.recent.lately(node, self.clock.time(now)) {
+            true => self.saver.late(FileName::Recent, now),
+            false => self.saver.soon(FileName::Recent, now),
         }
     }
 
@@ -428,9 +436,9 @@ impl Member {
     fn note_endpoint(&mut self, peer: PeerId, address: SocketAddr, now: Now) {
         let (node, endpoint) = (self.circle.node(peer), Endpoint::new(address).ok());
         if let Some((node, endpoint)) = node.zip(endpoint) {
+            self.keep_use(node, now);
             self.recent
                 .note_endpoint(node, endpoint, self.clock.time(now));
-            self.saver.late(FileName::Recent, now);
         }
     }
 
