@@ -52,7 +52,10 @@ fn cut_off(
     let arguments = ["-c", &address, "-t", "60", "-b", "20M"];
     let flow = b.host().spawn("iperf3", arguments).unwrap();
     let sockets = || a.host().sh(&format!("ss -Htn dst {own}")).unwrap();
-    wait_until(Duration::from_secs(10), "the flow", || !sockets().is_empty()).unwrap();
+    wait_until(Duration::from_secs(10), "the flow", || {
+        !sockets().is_empty()
+    })
+    .unwrap();
 
     let arrived = a.host().capture("tidegate", &format!("src {own}")).unwrap();
     let arguments = ["revoke", "b", "--reason", "lost"];
@@ -63,11 +66,21 @@ fn cut_off(
         status["peers"].as_array().unwrap().is_empty()
     })
     .unwrap();
-    wait_until(CUT_OFF, "the flow's sockets to be dead", || sockets().is_empty()).unwrap();
-    println!("cut off and sockets dead {:?} after the call", returned.elapsed());
+    wait_until(CUT_OFF, "the flow's sockets to be dead", || {
+        sockets().is_empty()
+    })
+    .unwrap();
+    println!(
+        "cut off and sockets dead {:?} after the call",
+        returned.elapsed()
+    );
     let before = arrived.count().unwrap();
     assert!(!b.pings(&address), "a node that is out is answered");
-    assert_eq!(arrived.count().unwrap(), before, "packets of a node that is out arrived");
+    assert_eq!(
+        arrived.count().unwrap(),
+        before,
+        "packets of a node that is out arrived"
+    );
     assert!(before > 0, "the capture saw nothing at all");
     drop(flow);
 

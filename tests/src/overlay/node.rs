@@ -148,7 +148,10 @@ impl Node {
     }
 
     /// The same, however it ends.
-    pub fn try_cli<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+    pub fn try_cli<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Ended> {
         let socket = self.socket();
         let mut words: Vec<std::ffi::OsString> = arguments
             .into_iter()
@@ -159,7 +162,10 @@ impl Node {
     }
 
     /// Runs the program on the host, however it ends.
-    pub fn try_run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ended> {
+    pub fn try_run<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Ended> {
         let output = self
             .host
             .command(binary("tidegate")?)
@@ -180,9 +186,11 @@ impl Node {
 
     /// Waits until the daemon says that it is in this state.
     pub fn await_state(&self, state: &str, within: Duration) -> Result<()> {
-        wait_until(within, &format!("{} to be {state}", self.host.name()), || {
-            self.status().is_ok_and(|status| status["state"] == state)
-        })?;
+        wait_until(
+            within,
+            &format!("{} to be {state}", self.host.name()),
+            || self.status().is_ok_and(|status| status["state"] == state),
+        )?;
         Ok(())
     }
 

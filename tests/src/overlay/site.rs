@@ -120,10 +120,7 @@ impl Overlay {
     }
 
     /// Runs `tidegate admin` as the first operator, on the authority's host. It has to end well.
-    pub fn admin<A: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Result<String> {
+    pub fn admin<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
         Ok(self
             .authority
             .command(binary("tidegate")?)
@@ -136,7 +133,9 @@ impl Overlay {
     /// An invite.
     pub fn invite(&self) -> Result<String> {
         let text = self.admin(["invite", "new", "--role", "member"])?;
-        let word = text.split_whitespace().find(|word| word.starts_with("tidegate-invite"));
+        let word = text
+            .split_whitespace()
+            .find(|word| word.starts_with("tidegate-invite"));
         Ok(word.context("no invite was printed")?.to_owned())
     }
 

@@ -45,6 +45,8 @@ impl Site {
         let a = Node::boot("a", &lan, "10.0.0.1/24");
         let b = Node::boot("b", &lan, "10.0.0.2/24");
         wait_until(SOON, "a to reach b", || a.reaches("10.0.0.2")).unwrap();
+        let link_local = "ip -6 -brief address show host0 scope link -tentative | grep -q fe80";
+        wait_until(SOON, "b's link-local address", || b.can(link_local)).unwrap();
         let before = b.network();
         Self {
             a,

@@ -85,7 +85,9 @@ fn container_recipes_build_images_whose_programs_run() {
         ("authority", "tidegate-authority", "tidegate-authority"),
     ] {
         let said = run(Command::new(format!("{ROOT}/tests/debian/image"))
-            .arg(format!("{ROOT}/packaging/container/{program}.Containerfile"))
+            .arg(format!(
+                "{ROOT}/packaging/container/{program}.Containerfile"
+            ))
             .arg(ROOT)
             .args([&format!("/usr/bin/{name}"), "--version"]));
         let last = said.lines().last().unwrap();
