@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
 LONG_TESTS := debian dataplane_long packages authority_durability authority_schema
 
@@ -19,6 +19,9 @@ test: tools ## the everyday tests, under ten minutes, as root
 
 sim: ## the engine against itself, in virtual time
 	cargo test --locked --manifest-path tests/sim/Cargo.toml
+
+fixture-database: ## write today's database schema as a fixture; before a release, and never changed after it
+	TIDEGATE_WRITE_FIXTURE=1 cargo test -p tidegate-authority --test databases every_schema
 
 test-long: tools trial-packages ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true

@@ -17,15 +17,18 @@ use tidegate_proto::{Signed, TlsTrust};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+/// What streams bring that were not asked for yet, and whether each resumes.
+type Coming = Arc<Mutex<Vec<(UnboundedReceiver<String>, bool)>>>;
+
 /// A server whose streams are what the test sends.
 struct Streams {
     server: Server,
-    next: Arc<Mutex<Vec<(UnboundedReceiver<String>, bool)>>>,
+    next: Coming,
 }
 
 impl Streams {
     async fn start() -> Self {
-        let next: Arc<Mutex<Vec<(UnboundedReceiver<String>, bool)>>> = Arc::default();
+        let next = Coming::default();
         let queue = Arc::clone(&next);
         let server = Server::start(move |_| {
             let mut queue = queue.lock().unwrap();

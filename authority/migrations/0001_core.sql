@@ -4,6 +4,14 @@ CREATE TABLE counters (
     last BIGINT NOT NULL
 );
 
+-- What has changed, for those who follow it: the notices of one commit in each row, kept for a short time. Every server
+-- on this database tells its own followers from here, in the order of ids.
+CREATE TABLE changes (
+    id BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    notices TEXT NOT NULL       -- JSON
+);
+
 -- Every genesis revision, as it was signed.
 CREATE TABLE genesis (
     revision BIGINT PRIMARY KEY,
@@ -76,30 +84,35 @@ CREATE INDEX addresses_by_node ON addresses (node);
 CREATE TABLE wireguard_keys (
     wireguard BLOB PRIMARY KEY,
     node BLOB NOT NULL,
-    taken_at BIGINT NOT NULL
+    taken_at BIGINT NOT NULL,
+    held_until BIGINT           -- none: in use, or out with its node
 );
+CREATE INDEX wireguard_keys_by_node ON wireguard_keys (node);
 
 CREATE TABLE certificates (
     serial BIGINT PRIMARY KEY,
     node BLOB NOT NULL,
+    revision BIGINT NOT NULL,   -- the genesis revision that it was signed under
     digest BLOB NOT NULL,
     envelope BLOB NOT NULL,
     wireguard BLOB NOT NULL,
     sealing BLOB NOT NULL,      -- the hash of the sealing key
+    not_before BIGINT NOT NULL,
     not_after BIGINT NOT NULL
 );
 CREATE INDEX certificates_by_node ON certificates (node, serial);
 CREATE INDEX certificates_by_end ON certificates (not_after);
 
--- Who is on the revocation list now.
+-- Who is on the revocation list now. A suspension lies beside an earlier revocation, which stands when it is lifted.
 CREATE TABLE list_entries (
-    identity BLOB PRIMARY KEY,
+    identity BLOB NOT NULL,
+    kind TEXT NOT NULL,         -- revoked, suspended
     node BLOB NOT NULL,
     serials_up_to BIGINT NOT NULL,
-    kind TEXT NOT NULL,         -- revoked, suspended
     reason TEXT NOT NULL,
     since BIGINT NOT NULL,
-    keep_until BIGINT           -- none: until the node is let in again
+    keep_until BIGINT,          -- none: until the node is let in again
+    PRIMARY KEY (identity, kind)
 );
 
 -- Every list that was ever signed; only the newest keeps its envelope.
@@ -125,6 +138,17 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_open ON revocations (settled) WHERE settled IS NULL;
 
+-- Who may talk to a revoked node until it has confirmed or stopped: fixed when the revocation is made, since nothing is
+-- released without its list from then on.
+CREATE TABLE holders (
+    list BIGINT NOT NULL,
+    node BLOB NOT NULL,
+    stopped_at BIGINT NOT NULL,
+    confirmed_at BIGINT,
+    PRIMARY KEY (list, node)
+);
+CREATE INDEX holders_unconfirmed ON holders (node, list) WHERE confirmed_at IS NULL;
+CREATE INDEX holders_outstanding ON holders (list, stopped_at) WHERE confirmed_at IS NULL;
 -- Receipts that were noted as overdue.
 CREATE TABLE overdue (
     list BIGINT NOT NULL,
@@ -182,6 +206,7 @@ CREATE TABLE grants (
     epoch BIGINT NOT NULL,
     redraw BIGINT NOT NULL,
     serial BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     list BIGINT NOT NULL,
     envelope BLOB NOT NULL,
     PRIMARY KEY (node, epoch)
@@ -204,7 +229,8 @@ CREATE TABLE presence (
     list BIGINT NOT NULL,
     policy BIGINT NOT NULL,
     roster BIGINT NOT NULL,
-    peers BIGINT NOT NULL
+    peers BIGINT NOT NULL,
+    signed_at BIGINT NOT NULL   -- when the node signed its last heartbeat; an earlier one is a replay
 );
 
 -- Nonces of signed requests, spent together with their effect.

@@ -46,6 +46,12 @@ impl Clock {
         }
     }
 
+    /// How far the source is behind what was told already: time stands still for as long.
+    pub fn behind(&self) -> Span {
+        let latest = UnixTime::from_millis(self.latest.load(Ordering::SeqCst));
+        latest.since((self.source)())
+    }
+
     /// The time.
     pub fn now(&self) -> UnixTime {
         let now = (self.source)().as_millis();

@@ -18,6 +18,8 @@
 //! * Every effect is one serialised transaction. Within it, and not before, the caller's right and the node's
 //!   standing are checked, numbers are drawn, what is released is written to the ledger, the audit event is appended
 //!   and the request's nonce is spent. Bytes leave and subscribers hear of it only after the commit is on disk.
+//! * What a commit changed is kept beside it, in order. Every server on the database tells its own followers from there,
+//!   so a stream may be resumed at any of them.
 //! * Numbers (sequences, serials, versions) are `max(last + 1, unix milliseconds)`: they never repeat, not even
 //!   after a restored backup.
 //!

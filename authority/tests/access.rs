@@ -119,6 +119,11 @@ impl Stage {
                 let added = person(100 + self.attempts).operator;
                 code(authority.add_operator(added, caller).await)
             }
+            Operation::OverrideRecovery => {
+                let over = code(authority.override_recovery(reason, caller).await);
+                // There is none to override, which only somebody who may is told.
+                over.or_else(|code| (code == "not-recovering").then_some(()).ok_or(code))
+            }
             without_effect => code(authority.authorize(&caller, without_effect).await),
         }
     }
@@ -359,4 +364,15 @@ async fn operators_have_names_and_keys_of_their_own() {
         .await;
     assert_eq!(code(removed), Err("no-such-operator"));
     assert_eq!(authority.operators().await.unwrap().len(), 4);
+}
+
+#[test]
+fn the_readme_says_who_may_do_what() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## Who may do what\n").unwrap();
+    assert!(
+        section.contains(&format!("\n\n{}\n", Operation::table())),
+        "the README's table is not the code's:\n{}",
+        Operation::table()
+    );
 }

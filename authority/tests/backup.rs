@@ -35,12 +35,17 @@ fn with_authority() -> Folder {
 const BACKUP: &str = "backup --dir data --out backup --passphrase-file passphrase";
 const RESTORE: &str = "restore --dir back --from backup --passphrase-file passphrase";
 
+/// The names of all events in the log.
 async fn events(authority: &Authority) -> Vec<String> {
-    let records = authority.audit(Sequence::default(), None).await.unwrap();
-    records
-        .iter()
-        .map(|one| one.record.event.to_string())
-        .collect()
+    let (mut names, mut after) = (Vec::new(), Sequence::default());
+    loop {
+        let page = authority.audit(after, None).await.unwrap();
+        let Some(last) = page.last() else {
+            return names;
+        };
+        after = last.record.sequence;
+        names.extend(page.iter().map(|one| one.record.event.to_string()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -324,9 +324,14 @@ async fn those_who_wait_are_bounded_and_forgotten() {
         Err(EnrollError::TooManyPending)
     );
     assert_eq!(
-        first.join(&world.authority, "a-2", None).await,
+        first.join(&world.authority, "a", None).await,
         Ok(Enrolled::Pending),
         "asking again is no more"
+    );
+    assert_eq!(
+        first.join(&world.authority, "db", None).await,
+        Err(EnrollError::WaitsAs("a".parse().unwrap())),
+        "what an operator saw is what it approves"
     );
     world.hand.advance(Span::from_hours(8 * 24));
     world.authority.tick().await.unwrap();

@@ -184,6 +184,14 @@ async fn a_certificate_follows_another_with_a_higher_serial_and_the_same_place()
         node.renew(&world.authority).await.unwrap(),
         world.clock.now(),
     );
+    world.hand.advance(Span::from_minutes(1));
+    let again = node.renew(&world.authority).await.unwrap();
+    let again = verify(again, world.clock.now());
+    assert_eq!(
+        first.serial, again.serial,
+        "asking again makes nothing grow"
+    );
+    world.hand.advance(Span::from_minutes(15));
     let second = verify(
         node.renew(&world.authority).await.unwrap(),
         world.clock.now(),

@@ -5,9 +5,10 @@ mod support;
 
 use std::path::PathBuf;
 
-use support::{MEMBERS, TestNode, World, operator, revoke};
+use support::{MEMBERS, TestNode, World, invite_of, operator, revoke};
 use tidegate_authority::service::{
-    EnrollError, Event, MembershipError, NodeError, NodeRef, NodeStatus, ReadError, RecoveryError,
+    EnrollError, Event, InviteError, MembershipError, NodeError, NodeRef, NodeStatus, ReadError,
+    RecoveryError,
 };
 use tidegate_authority::store::{Location, StoreError, upkeep};
 use tidegate_authority::{Authority, Blame, Coded};
@@ -170,15 +171,6 @@ async fn a_node_that_was_revoked_after_the_backup_stays_out_and_no_number_comes_
     );
     assert!(authority.grants(rose.id()).await.unwrap().is_empty());
     assert_eq!(authority.grants(newcomer.id()).await.unwrap().len(), 1);
-    let renewed = newcomer.renew(&authority).await.unwrap();
-    assert!(
-        renewed
-            .verify(&authority.keyring(), world.clock.now())
-            .unwrap()
-            .serial
-            > serial
-    );
-
     let gap = LedgerGap::new(restored_at, &world.genesis.ceilings);
     let view = authority
         .revoke(carl.id(), revoke(RevocationKind::Revoked), operator())
@@ -187,6 +179,15 @@ async fn a_node_that_was_revoked_after_the_backup_stays_out_and_no_number_comes_
     assert!(
         view.bound >= Some(gap.stopped_at()),
         "the bound counts what the ledger lacks"
+    );
+    world.hand.advance(Span::from_hours(13)); // a certificate that is fresh is not replaced
+    let renewed = newcomer.renew(&authority).await.unwrap();
+    assert!(
+        renewed
+            .verify(&authority.keyring(), world.clock.now())
+            .unwrap()
+            .serial
+            > serial
     );
     let events = events(&authority).await;
     assert!(events.contains(&Event::RecoveryEnded.to_string()));
@@ -197,7 +198,7 @@ async fn nothing_is_issued_while_nodes_are_awaited() {
     let (mut world, [rose, bert, _], backup) = with_backup().await;
     let backup_at = world.clock.now();
     let newcomer = world.node();
-    let token = world.invite(1).await;
+    let old = world.invite(1).await;
     let known = report(&world.authority, &bert).await;
     upkeep::snapshot(
         &world.dir.path().join("authority.db"),
@@ -227,6 +228,11 @@ async fn nothing_is_issued_while_nodes_are_awaited() {
         bert.renew(&authority).await,
         Err(NodeError::Store(StoreError::Recovering))
     ));
+    assert!(matches!(
+        newcomer.join(&authority, "dora", Some(old)).await,
+        Err(EnrollError::Invite(InviteError::Withdrawn))
+    ));
+    let token = invite_of(&authority, 1).await;
     assert!(matches!(
         newcomer.join(&authority, "dora", Some(token)).await,
         Err(EnrollError::Store(StoreError::Recovering))

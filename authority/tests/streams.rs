@@ -58,10 +58,29 @@ fn verified(world: &World, update: &RosterUpdate) -> Verified<Roster> {
     roster
 }
 
-async fn next(stream: &mut NodeStream) -> Option<(EventId, StreamEvent)> {
-    tokio::time::timeout(Duration::from_secs(10), stream.next())
+async fn next(stream: &mut NodeStream) -> Option<(Option<EventId>, StreamEvent)> {
+    let (id, told) = tokio::time::timeout(Duration::from_secs(10), stream.next())
         .await
-        .expect("an event in time")
+        .expect("an event in time")?;
+    let event: StreamEvent = strict::read(&told.json, 1 << 24).unwrap();
+    assert_eq!(event.name(), told.name);
+    Some((id, event))
+}
+
+/// The events up to the one that has a place.
+async fn whole(stream: &mut NodeStream) -> (EventId, Vec<StreamEvent>) {
+    let mut events = Vec::new();
+    loop {
+        let (id, event) = next(stream).await.unwrap();
+        events.push(event);
+        if let Some(id) = id {
+            return (id, events);
+        }
+    }
+}
+
+fn names(events: &[StreamEvent]) -> Vec<&'static str> {
+    events.iter().map(StreamEvent::name).collect()
 }
 
 #[tokio::test]
@@ -136,11 +155,16 @@ async fn a_stream_begins_with_everything_and_goes_on_with_what_changes() {
     let (a, b) = (world.member("a").await, world.member("b").await);
     world.authority.tick().await.unwrap();
     let mut stream = world.authority.stream(a.id(), None).await.unwrap();
-    let mut names = Vec::new();
-    for _ in 0..5 {
-        names.push(next(&mut stream).await.unwrap().1.name());
-    }
-    assert_eq!(names, ["genesis", "list", "policy", "roster", "grant"]);
+    let (_, all) = whole(&mut stream).await;
+    let full = [
+        "genesis",
+        "list",
+        "certificate",
+        "policy",
+        "roster",
+        "grant",
+    ];
+    assert_eq!(names(&all), full);
 
     let record = b.record(1, "192.0.2.7:51820", world.clock.now());
     let from = "198.51.100.4:7000".parse().ok();
@@ -149,13 +173,13 @@ async fn a_stream_begins_with_everything_and_goes_on_with_what_changes() {
         .put_record(b.id(), record.clone(), from, b.caller())
         .await
         .unwrap();
-    let (at, event) = next(&mut stream).await.unwrap();
-    let StreamEvent::Record(told) = event else {
-        panic!("{}", event.name())
+    let (at, events) = whole(&mut stream).await;
+    let [StreamEvent::Record(told)] = &events[..] else {
+        panic!("{:?}", names(&events))
     };
     assert_eq!(
-        (told.record, told.seen_from),
-        (record, "198.51.100.4:7000".parse().ok())
+        (&told.record, told.seen_from),
+        (&record, "198.51.100.4:7000".parse().ok())
     );
 
     world
@@ -163,35 +187,43 @@ async fn a_stream_begins_with_everything_and_goes_on_with_what_changes() {
         .revoke(b.id(), revoke(RevocationKind::Revoked), operator())
         .await
         .unwrap();
-    let (_, event) = next(&mut stream).await.unwrap();
-    let StreamEvent::Roster(update) = event else {
-        panic!("{}", event.name())
+    let (_, events) = whole(&mut stream).await;
+    let [StreamEvent::List(_), StreamEvent::Roster(update)] = &events[..] else {
+        panic!("the list goes first: {:?}", names(&events))
     };
-    assert!(verified(&world, &update).removed.contains(&b.id()));
-    assert_eq!(next(&mut stream).await.unwrap().1.name(), "list");
+    assert!(verified(&world, update).removed.contains(&b.id()));
 
-    // Resumed behind the record, it hears the same again; from another server's place it gets everything.
+    // Resumed behind the record, it hears the same again, also at another server and after a restart.
     let mut resumed = world.authority.stream(a.id(), Some(at)).await.unwrap();
-    assert_eq!(next(&mut resumed).await.unwrap().1.name(), "roster");
-    assert_eq!(next(&mut resumed).await.unwrap().1.name(), "list");
-    let mut elsewhere = world
-        .another()
-        .await
-        .stream(a.id(), Some(at))
-        .await
-        .unwrap();
-    assert_eq!(next(&mut elsewhere).await.unwrap().1.name(), "genesis");
+    let told_again = ["list", "certificate", "roster"];
+    assert_eq!(names(&whole(&mut resumed).await.1), told_again);
+    let other = world.another().await;
+    let mut elsewhere = other.stream(a.id(), Some(at)).await.unwrap();
+    assert_eq!(names(&whole(&mut elsewhere).await.1), told_again);
+    let foreign = "00000000-1".parse().unwrap();
+    let mut anew = other.stream(a.id(), Some(foreign)).await.unwrap();
+    assert_eq!(names(&whole(&mut anew).await.1), full);
 
-    // Who is out is told nothing more, and cannot resume.
+    // Who is out hears the list that says so, nothing more, and cannot resume; the list is there for everybody.
     world
         .authority
         .revoke(a.id(), revoke(RevocationKind::Revoked), operator())
         .await
         .unwrap();
-    while let Some((_, event)) = next(&mut stream).await {
-        assert_eq!(event.name(), "list", "nothing but who is out");
+    for stream in [&mut stream, &mut elsewhere] {
+        let (id, event) = next(stream).await.unwrap();
+        let StreamEvent::List(list) = event else {
+            panic!("{}", event.name())
+        };
+        let list = list
+            .verify(&world.authority.keyring(), world.clock.now())
+            .unwrap();
+        assert!(id.is_none() && list.entries.len() == 2);
+        assert!(next(stream).await.is_none());
     }
-    assert!(world.authority.stream(a.id(), Some(at)).await.is_err());
+    let refused = world.authority.stream(a.id(), Some(at)).await;
+    assert!(matches!(refused, Err(ReadError::NotMember(_))));
+    assert!(world.authority.revocation_list().await.is_ok());
 }
 
 #[tokio::test]

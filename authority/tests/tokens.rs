@@ -4,8 +4,9 @@
 mod support;
 
 use support::operators::{Person, nonce, one_of_each, origin};
-use support::{World, revoke, set};
+use support::{START, World, revoke, set};
 use tidegate_authority::service::{ApiToken, MadeToken, Operation, OperatorRef};
+use tidegate_authority::store::upkeep::begin_recovery;
 use tidegate_authority::{Authority, Coded};
 use tidegate_proto::api::NewToken;
 use tidegate_proto::policy::OperatorRole;
@@ -210,6 +211,22 @@ async fn it_is_shown_when_a_token_was_used_last() {
         .unwrap();
     authority.tick().await.unwrap();
     assert_eq!(used().await, Some(world.clock.now()));
+}
+
+#[tokio::test]
+async fn a_restored_backup_brings_no_token_and_no_invite_back() {
+    let (world, [_, _, ada, _]) = governed().await;
+    let made = made_by(&world.authority, &ada, "ci").await;
+    world.invite(5).await;
+    world.authority.close().await;
+    world.hand.advance(Span::from_minutes(1));
+    let path = world.dir.path().join("authority.db");
+    let (backup_at, now) = (START, world.clock.now());
+    begin_recovery(&path, backup_at, now).await.unwrap();
+    let restored = world.another().await;
+    let refused = restored.authenticate_token(&made.token, None).await;
+    assert_eq!(code(refused), Err("token-revoked"));
+    assert_eq!(restored.invites().await.unwrap()[0].revoked_at, Some(now));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tidegate_tests::authority::durability::UNLIMITED;
 use tidegate_tests::authority::{Installation, Member};
 
 /// Seconds for each caller.
-const SECONDS: &str = "40";
+const SECONDS: &str = "35";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance";
 
 struct Schemathesis<'a> {
@@ -62,6 +62,8 @@ impl<'a> Schemathesis<'a> {
                 SECONDS,
                 "--request-timeout",
                 "20",
+                "--request-retries",
+                "2",
             ])
             .args([
                 "--exclude-path",

@@ -120,3 +120,134 @@ impl Shape {
 pub(crate) fn wg_prefix(prefix: &Prefix) -> Option<tidegate_wg::Prefix> {
     tidegate_wg::Prefix::new(prefix.address(), prefix.length())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_proto::policy::{PolicyFile, Rule as PolicyRule};
+    use tidegate_proto::{
+        BoundedList, BoundedSet, NetworkId, NodeId, Revision, SealingSecretKey, Sequence, Serial,
+        SigningKey, UnixTime, WgSecretKey,
+    };
+
+    fn certificate(number: u8, tag: &str, routes: &[&str]) -> Certificate {
+        let identity = SigningKey::from_seed(&[number; 32]).public_key();
+        Certificate {
+            network: NetworkId::from_bytes([9; 16]),
+            revision: Revision::FIRST,
+            node: NodeId::of(&identity),
+            name: format!("n{number}").parse().unwrap(),
+            identity,
+            wireguard: WgSecretKey::from_bytes([number; 32]).public_key(),
+            sealing: SealingSecretKey::from_seed([number; 32])
+                .public_key()
+                .unwrap()
+                .hash(),
+            ipv4: format!("10.211.0.{number}").parse().unwrap(),
+            ipv6: format!("fd01:203:405::{number:x}").parse().unwrap(),
+            roles: BoundedSet::default(),
+            tags: BoundedSet::new(vec![tag.parse().unwrap()]).unwrap(),
+            routes: BoundedSet::new(routes.iter().map(|route| route.parse().unwrap()).collect())
+                .unwrap(),
+            not_before: UnixTime::default(),
+            not_after: UnixTime::MAX,
+            serial: Serial::default(),
+        }
+    }
+
+    fn policy(from: &str, to: &str) -> Policy {
+        let selector = |text: &str| BoundedSet::new(vec![text.parse().unwrap()]).unwrap();
+        let rule = PolicyRule {
+            from: selector(from),
+            to: selector(to),
+            protocol: Protocol::Tcp,
+            ports: Some(BoundedSet::new(vec!["5432".parse().unwrap()]).unwrap()),
+        };
+        let (network, time) = (NetworkId::from_bytes([9; 16]), UnixTime::default());
+        Policy {
+            rules: BoundedList::new(vec![rule]).unwrap(),
+            ..PolicyFile::parse("").unwrap().into_policy(
+                network,
+                Revision::FIRST,
+                Sequence::default(),
+                time,
+            )
+        }
+    }
+
+    fn genesis() -> Genesis {
+        let bytes = include_bytes!("../../../tests/fuzz/corpus/proto_document/genesis");
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    fn tcp() -> Protocols {
+        Protocols::Tcp(Ports::Within(vec![5432..=5432]))
+    }
+
+    #[test]
+    fn one_rule_serves_all_peers_of_one_kind_in_its_direction_only() {
+        let (own, genesis) = (certificate(1, "db", &[]), genesis());
+        let (web, other) = (certificate(2, "web", &[]), certificate(3, "web", &[]));
+        let stranger = certificate(4, "mail", &[]);
+        let peers = [
+            (PeerId(2), &web, Behind::Nothing),
+            (PeerId(3), &other, Behind::Nothing),
+            (PeerId(4), &stranger, Behind::Nothing),
+        ];
+        let rules = compile(&policy("tag:web", "tag:db"), &own, &genesis, &peers);
+        let own_addresses = [Prefix::host(own.ipv4.into()), Prefix::host(own.ipv6.into())];
+        let expected = Rule {
+            direction: Direction::Incoming,
+            peers: Peers::These(vec![PeerId(2), PeerId(3)]),
+            protocols: tcp(),
+            destinations: Destinations::Within(
+                own_addresses.iter().filter_map(wg_prefix).collect(),
+            ),
+        };
+        assert_eq!(rules, [expected]);
+        let rules = compile(&policy("tag:db", "tag:web"), &own, &genesis, &peers);
+        let expected = Rule {
+            direction: Direction::Outgoing,
+            peers: Peers::These(vec![PeerId(2), PeerId(3)]),
+            protocols: tcp(),
+            destinations: Destinations::Any,
+        };
+        assert_eq!(rules, [expected]);
+    }
+
+    #[test]
+    fn networks_behind_a_peer_get_no_more_than_the_policy_names() {
+        let (own, genesis) = (certificate(1, "db", &[]), genesis());
+        let router = certificate(2, "web", &["192.168.7.0/24"]);
+        let peers = [(PeerId(2), &router, Behind::Networks)];
+        let outgoing = compile(&policy("tag:db", "tag:web"), &own, &genesis, &peers);
+        let hosts = [
+            Prefix::host(router.ipv4.into()),
+            Prefix::host(router.ipv6.into()),
+        ];
+        let hosts = hosts.iter().filter_map(wg_prefix).collect();
+        assert_eq!(outgoing[0].destinations, Destinations::Within(hosts));
+        let incoming = compile(&policy("tag:web", "tag:db"), &own, &genesis, &peers);
+        assert_eq!(
+            incoming,
+            [],
+            "what comes from behind it cannot be told from what it sends itself"
+        );
+        let incoming = compile(&policy("cidr:0.0.0.0/0", "tag:db"), &own, &genesis, &peers);
+        assert_eq!(incoming.len(), 1, "where all of it may come, it may");
+    }
+
+    #[test]
+    fn without_rules_nothing_is_allowed() {
+        let (own, genesis, peer) = (
+            certificate(1, "db", &[]),
+            genesis(),
+            certificate(2, "web", &[]),
+        );
+        let peers = [(PeerId(2), &peer, Behind::Nothing)];
+        assert_eq!(
+            compile(&policy("tag:a", "tag:b"), &own, &genesis, &peers),
+            []
+        );
+    }
+}

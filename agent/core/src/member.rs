@@ -1,6 +1,7 @@
 //! The member: one node of one network, as it sees itself.
 
 mod asks;
+mod circle;
 mod news;
 mod restore;
 mod save;
@@ -41,8 +42,8 @@ use crate::time::{BootId, Now, Timeout};
 use crate::trust::Trust;
 
 use asks::Asks;
+use circle::Circle;
 use save::Saver;
-use steer::Circle;
 
 /// What a member is made from.
 pub struct Setup {

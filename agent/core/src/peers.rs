@@ -86,11 +86,11 @@ pub(crate) fn addresses_of(certificate: &Certificate) -> [IpAddr; 2] {
 pub(crate) fn candidates(known: &Known, recent: &Recent, genesis: &Genesis) -> Vec<SocketAddr> {
     let heard = recent
         .of(known.certificate.node)
-        .and_then(|used| used.heard.clone());
+        .and_then(|used| used.heard);
     let said = known
         .record
         .iter()
-        .flat_map(|record| record.endpoints.iter().cloned());
+        .flat_map(|record| record.endpoints.iter().copied());
     let port = known
         .record
         .iter()

@@ -64,7 +64,7 @@ impl Recent {
         let peer = |(node, used): (&NodeId, &Use)| KeptPeer {
             node: *node,
             used: used.at,
-            heard: used.heard.clone(),
+            heard: used.heard,
         };
         KeptRecent {
             down: self.wish == Wish::Down,

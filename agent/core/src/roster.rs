@@ -277,7 +277,7 @@ impl Roster {
         let record = |known: &Known| {
             known.record.as_ref().map(|record| KeptRecord {
                 record: Kept(record.signed().clone()),
-                seen_from: known.seen_from.clone(),
+                seen_from: known.seen_from,
             })
         };
         KeptRoster {
@@ -359,7 +359,7 @@ impl Known {
             return Ok(false);
         }
         self.record = Some(record);
-        self.seen_from = came.seen_from.clone();
+        self.seen_from = came.seen_from;
         Ok(true)
     }
 }

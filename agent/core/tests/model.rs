@@ -4,12 +4,16 @@
 //! can talk to an honest one as long as the honest one's data plane holds its tunnel key in any epoch that is open.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[allow(unreachable_pub, reason = "it is a module of a test program")]
+#[path = "model/step.rs"]
+mod step;
 mod world;
 
 use std::collections::BTreeSet;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use step::Step;
 use tidegate_core::{Input, PlaneReport, State, Stopped, Wish};
 use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{RevocationKind, Span};
@@ -21,32 +25,6 @@ const STEPS: usize = 150;
 const SEEDS: u64 = 70;
 /// Seeds that once found something.
 const FOUND: &str = include_str!("model.seeds");
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Join(u8),
-    Approve(u8),
-    PutOut(u8, RevocationKind),
-    Reinstate(u8),
-    Partition(u8),
-    Heal(u8),
-    AuthorityDown,
-    AuthorityUp,
-    Kill(u8),
-    Restart(u8),
-    Reboot(u8),
-    PlaneFails(u8),
-    Rotate,
-    Policy(bool),
-    WallClock(u8, i64),
-    Lag(u8),
-    Catch(u8),
-    Confirm(u8),
-    Replay(u8, u64),
-    Late(u64),
-    Wish(u8, Wish),
-    Pass(u64),
-}
 
 struct Model {
     world: World,
@@ -75,41 +53,6 @@ impl Model {
             blurred: BTreeSet::new(),
             down: BTreeSet::new(),
             steps: 0,
-        }
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.rng.next_u64() % limit
-    }
-
-    fn draw(&mut self) -> Step {
-        let node = 1 + self.below(u64::from(NODES)) as u8;
-        match self.below(100) {
-            0..=3 => Step::Join(node),
-            4..=7 => Step::Approve(node),
-            8..=12 => Step::PutOut(node, RevocationKind::Revoked),
-            13..=16 => Step::PutOut(node, RevocationKind::Suspended),
-            17..=23 => Step::Reinstate(node),
-            24..=31 => Step::Partition(node),
-            32..=38 => Step::Heal(node),
-            39 => Step::AuthorityDown,
-            40..=42 => Step::AuthorityUp,
-            43..=46 => Step::Kill(node),
-            47..=52 => Step::Restart(node),
-            53..=54 => Step::Reboot(node),
-            55 => Step::PlaneFails(node),
-            56..=58 => Step::Rotate,
-            59..=60 => Step::Policy(self.below(3) > 0),
-            61..=63 => Step::WallClock(node, self.below(7_200_000) as i64 - 3_600_000),
-            64..=66 => Step::Lag(node),
-            67..=69 => Step::Catch(node),
-            70..=72 => Step::Confirm(node),
-            73..=77 => Step::Replay(node, self.below(1 << 32)),
-            78..=80 => Step::Late(self.below(1 << 32)),
-            81 => Step::Wish(node, Wish::Down),
-            82..=83 => Step::Wish(node, Wish::Up),
-            84..=95 => Step::Pass(1 + self.below(25_000)),
-            _ => Step::Pass(1 + self.below(200_000)),
         }
     }
 
@@ -191,6 +134,11 @@ impl Model {
                 node.tick(now);
             }
             Step::Replay(n, which) => self.replay(n, which),
+            Step::Gossip(n) if self.runs(n) => {
+                let list = self.world.authority.list.clone();
+                self.world
+                    .say(n, Input::News(Box::new(StreamEvent::List(list))));
+            }
             Step::Wish(n, wish) if self.runs(n) => {
                 if wish == Wish::Down {
                     self.down.insert(n);
@@ -271,7 +219,8 @@ impl Model {
             panic!("{fault}");
         }
         for n in 1..=NODES {
-            let reaches = self.runs(n) && self.world.reaches(n);
+            let allowed = self.standing(n) == Some(Standing::Allowed);
+            let reaches = allowed && self.runs(n) && self.world.reaches(n);
             if reaches && self.world.nodes[&n].prompt && self.world.nodes[&n].plane.is_some() {
                 self.blurred.remove(&n);
             }
@@ -349,6 +298,12 @@ fn unsafe_pair(world: &World) -> Option<String> {
                 continue;
             }
             let (node_id, now) = (cutoff.revocation.node, world.now);
+            if node
+                .applied
+                .is_some_and(|place| place >= cutoff.revocation.list)
+            {
+                return Some(format!("node {n} talks to {node_id}, who is on its list"));
+            }
             let receipt = world.authority.receipts.get(&node.id);
             if receipt.is_some_and(|(_, place)| *place >= cutoff.revocation.list) {
                 return Some(format!("node {n} talks to {node_id} after its receipt"));
@@ -370,7 +325,7 @@ fn run(seed: u64, steps: usize) -> usize {
     let mut model = Model::new(seed);
     let mut taken = Vec::new();
     for _ in 0..steps {
-        let step = model.draw();
+        let step = Step::draw(NODES, &mut model.rng);
         taken.push(step);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             model.take(step);

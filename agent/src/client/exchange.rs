@@ -1,14 +1,13 @@
 //! The client: which authority is asked, over which connection, how often.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use tidegate_proto::api::SecretText;
 use tidegate_proto::{Nonce, Origin, Signed, SigningKey, TimeStatement};
@@ -16,12 +15,9 @@ use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::connection::{Connection, Lost};
+use super::idle::{Idle, Target};
 use super::request::Ask;
-use super::tls::{self, Counterpart};
 use super::{ClientError, Clock, Identity, NodeClient, OperatorClient, Site};
-
-/// Connections that are kept for later, per client.
-const MOST_IDLE: usize = 4;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,16 +49,9 @@ struct Shared {
     target: RwLock<Arc<Target>>,
     /// Which of the URLs answered last.
     preferred: AtomicUsize,
-    idle: Mutex<Vec<(Arc<Target>, Origin, Connection)>>,
+    idle: Idle,
     clock: Arc<Clock>,
     timeouts: Timeouts,
-}
-
-/// A site, and what TLS needs for it.
-#[derive(Debug)]
-struct Target {
-    site: Site,
-    config: Arc<ClientConfig>,
 }
 
 impl Client {
@@ -71,7 +60,7 @@ impl Client {
         Ok(Self(Arc::new(Shared {
             target: RwLock::new(Target::new(site)?),
             preferred: AtomicUsize::new(0),
-            idle: Mutex::default(),
+            idle: Idle::default(),
             clock,
             timeouts,
         })))
@@ -100,7 +89,7 @@ impl Client {
             .target
             .write()
             .unwrap_or_else(PoisonError::into_inner) = target;
-        self.idle().clear();
+        self.0.idle.clear();
         Ok(())
     }
 
@@ -121,10 +110,6 @@ impl Client {
 
     fn target(&self) -> Arc<Target> {
         Arc::clone(&self.0.target.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<(Arc<Target>, Origin, Connection)>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks, and reads an answer of at most `limit` bytes as a `T`.
@@ -239,7 +224,7 @@ impl Client {
         let asked = async {
             let (response, connection, nonce) = self.send(target, origin, identity, ask).await?;
             let answer = Answer::read(origin, response, limit).await?;
-            self.keep(target, origin, connection);
+            self.0.idle.keep(target, origin, connection);
             Ok((answer, nonce))
         };
         let late = |_| ClientError::Unanswered {
@@ -257,7 +242,7 @@ impl Client {
         identity: &Identity,
         ask: &Ask,
     ) -> Result<(Response<Incoming>, Connection, Option<Nonce>), ClientError> {
-        if let Some(mut connection) = self.kept(target, origin) {
+        if let Some(mut connection) = self.0.idle.take(target, origin) {
             let (request, nonce) = self.addressed(target, origin, identity, ask)?;
             match connection.ask(request).await {
                 Ok(response) => return Ok((response, connection, nonce)),
@@ -345,36 +330,12 @@ impl Client {
         let late = |_| unanswered(origin, "no stream in time".to_owned());
         timeout(self.0.timeouts.answer, begun).await.map_err(late)?
     }
-
-    fn kept(&self, target: &Arc<Target>, origin: &Origin) -> Option<Connection> {
-        let mut idle = self.idle();
-        idle.retain(|(_, _, connection)| connection.is_fresh());
-        let fits = |(of, to, _): &(Arc<Target>, Origin, Connection)| {
-            Arc::ptr_eq(of, target) && to == origin
-        };
-        let at = idle.iter().position(fits)?;
-        Some(idle.swap_remove(at).2)
-    }
-
-    fn keep(&self, target: &Arc<Target>, origin: &Origin, connection: Connection) {
-        let mut idle = self.idle();
-        if idle.len() < MOST_IDLE && connection.is_fresh() {
-            idle.push((Arc::clone(target), origin.clone(), connection.rested()));
-        }
-    }
 }
 
 /// What came of asking for a stream.
 enum Opened {
     Stream((Origin, Response<Incoming>, Connection)),
     Refused(ClientError, Origin, Option<Nonce>),
-}
-
-impl Target {
-    fn new(site: Site) -> Result<Arc<Self>, ClientError> {
-        let config = tls::config(&Counterpart::Named(site.tls.clone()))?;
-        Ok(Arc::new(Self { site, config }))
-    }
 }
 
 async fn ask_new(

@@ -25,6 +25,7 @@ mod error;
 mod exchange;
 mod genesis;
 mod identity;
+mod idle;
 mod node;
 mod operator;
 mod public;

@@ -8,7 +8,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
-use tidegate_proto::api::{Change, StreamEvent};
+use tidegate_proto::api::{Change, RESUMED_HEADER, StreamEvent};
 use tidegate_proto::{EventReader, Origin, ServerEvent, strict};
 use tokio::time::timeout;
 
@@ -75,7 +75,7 @@ impl EventStream {
             let reason = "not a stream of events".to_owned();
             return Err(ClientError::Malformed { origin, reason });
         }
-        let resumed = match response.headers().get("tidegate-resumed") {
+        let resumed = match response.headers().get(RESUMED_HEADER) {
             Some(value) if value == "true" => Resumed::Yes,
             _ => Resumed::No,
         };

@@ -190,12 +190,10 @@ fn storage(snapshot: &Snapshot) -> Finding {
 }
 
 fn names(snapshot: &Snapshot) -> Finding {
-    match &snapshot.names {
-        NamesView::Off => (Level::Healthy, "not wanted".to_owned()),
-        NamesView::Waiting(reason) => (Level::Degraded, reason.clone()),
-        NamesView::Answering(by) if by.starts_with("systemd-resolved asks") => {
-            (Level::Healthy, by.clone())
-        }
-        NamesView::Answering(reason) => (Level::Degraded, reason.clone()),
-    }
+    let level = match &snapshot.names {
+        NamesView::Off | NamesView::Asked => Level::Healthy,
+        NamesView::Waiting(_) | NamesView::Unasked(_) => Level::Degraded,
+    };
+    let detail = snapshot.names.line();
+    (level, detail.unwrap_or_else(|| "not wanted".to_owned()))
 }

@@ -474,10 +474,14 @@ mod tests {
     #[test]
     fn a_node_that_waits_is_in_exactly_one_state_and_has_ten_checks() {
         let text = text(&snapshot());
-        let states = text.lines().filter(|line| line.starts_with("tidegate_state{"));
+        let states = text
+            .lines()
+            .filter(|line| line.starts_with("tidegate_state{"));
         let set: Vec<_> = states.filter(|line| line.ends_with(" 1")).collect();
         assert_eq!(set, ["tidegate_state{state=\"waiting\"} 1"]);
-        let checks = text.lines().filter(|line| line.starts_with("tidegate_health{"));
+        let checks = text
+            .lines()
+            .filter(|line| line.starts_with("tidegate_health{"));
         assert_eq!(checks.count(), 10);
     }
 }

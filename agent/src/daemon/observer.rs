@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_core::{PeerView, Status};
 use tidegate_wg::{Command, PeerId, Ping};
-use tidegate_wg_io::{Control, IoStatus};
+use tidegate_wg_io::IoStatus;
 use tokio::sync::{oneshot, watch};
 
 use super::counters::Counters;
@@ -146,15 +146,25 @@ impl Observer {
         };
         let connected = seen.status.peers.iter().filter(|peer| is_connected(peer));
         let connected: Vec<PeerId> = connected.map(|peer| peer.id).collect();
-        let pings: Vec<_> = core
+        let peers = core
             .peers
             .iter()
-            .filter(|peer| connected.contains(&peer.id))
-            .filter_map(|peer| self.ping(core, peer, &running.control))
-            .collect();
+            .filter(|peer| connected.contains(&peer.id));
+        let (pings, pongs): (Vec<_>, Vec<_>) = peers
+            .filter_map(|peer| self.ping(core, peer))
+            .map(|(ping, pong)| (ping, (ping.peer, pong)))
+            .unzip();
+        let control = running.control.clone();
+        let sent = tokio::task::spawn_blocking(move || {
+            for ping in pings {
+                // A session that has just ended is no reason not to ask the others.
+                let _ = control.apply(Command::Ping(ping));
+            }
+        });
+        let _ = sent.await;
         let mut found = HashMap::new();
         let deadline = tokio::time::Instant::now() + MEASURE;
-        for (peer, pong) in pings {
+        for (peer, pong) in pongs {
             if let Ok(Ok(round_trip)) = tokio::time::timeout_at(deadline, pong).await {
                 found.insert(peer, round_trip);
             }
@@ -162,13 +172,8 @@ impl Observer {
         found
     }
 
-    /// Sends a ping, if there is a session and room for it.
-    fn ping(
-        &self,
-        core: &Status,
-        peer: &PeerView,
-        control: &Control,
-    ) -> Option<(PeerId, oneshot::Receiver<Duration>)> {
+    /// A ping, and where its round trip will come, if there is room for one.
+    fn ping(&self, core: &Status, peer: &PeerView) -> Option<(Ping, oneshot::Receiver<Duration>)> {
         let (from, to) = ends(core, peer, None)?;
         let (token, pong) = self.pings.begin()?;
         let ping = Ping {
@@ -178,8 +183,7 @@ impl Observer {
             to,
             len: PING,
         };
-        control.apply(Command::Ping(ping)).ok()?;
-        Some((peer.id, pong))
+        Some((ping, pong))
     }
 
     pub(super) fn answer_ping(&self, core: &Status, node: &str, answer: oneshot::Sender<Reply>) {

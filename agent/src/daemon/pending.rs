@@ -36,7 +36,7 @@ pub(super) async fn wait(
     pending: &Pending,
     inbox: &mut mpsc::Receiver<Message>,
 ) -> Result<Waited, DaemonError> {
-    let node = client(identity, pending)?;
+    let (node, network) = client(identity, pending)?;
     let mut trouble = None;
     let mut beat = tokio::time::interval(EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -46,7 +46,8 @@ pub(super) async fn wait(
                 Some(Message::Stop) | None => return Ok(Waited::Stopped),
                 Some(Message::Request(Request::Leave {}, answer)) => return Ok(Waited::Left(answer)),
                 Some(Message::Request(request, answer)) => {
-                    let reply = reply(&request, &node, pending, trouble.as_deref());
+                    let status = || status(&node, &network, pending, trouble.as_deref());
+                    let reply = reply(&request, pending, status);
                     let _ = answer.send(reply); // whoever asked has gone
                 }
                 Some(_) => {}
@@ -70,19 +71,24 @@ fn is_final(status: u16) -> bool {
     matches!(status, 403 | 404 | 409 | 410)
 }
 
-fn client(identity: Arc<SigningKey>, pending: &Pending) -> Result<NodeClient, DaemonError> {
+/// The way to the authority, and the network's name.
+fn client(
+    identity: Arc<SigningKey>,
+    pending: &Pending,
+) -> Result<(NodeClient, String), DaemonError> {
     let missing = || {
         DaemonError::Denied("the join under way has no genesis; leave and join again".to_owned())
     };
     let chain = GenesisChain::along(&pending.chain).ok_or_else(missing)??;
     let site = chain.site()?.preferring(&pending.url);
     let client = Client::new(site, Arc::new(Clock::system()), Timeouts::default())?;
-    Ok(client.as_node(identity))
+    let network = chain.trust().genesis().name.to_string();
+    Ok((client.as_node(identity), network))
 }
 
-fn reply(request: &Request, node: &NodeClient, pending: &Pending, trouble: Option<&str>) -> Reply {
+fn reply(request: &Request, pending: &Pending, status: impl FnOnce() -> StatusView) -> Reply {
     match request {
-        Request::Status { .. } => Reply::Status(Box::new(status(node, pending, trouble))),
+        Request::Status { .. } => Reply::Status(Box::new(status())),
         Request::Log { level } => match crate::logs::change(level) {
             Ok(()) => Reply::Done,
             Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
@@ -98,12 +104,17 @@ fn waiting(pending: &Pending) -> String {
     )
 }
 
-fn status(node: &NodeClient, pending: &Pending, trouble: Option<&str>) -> StatusView {
+fn status(
+    node: &NodeClient,
+    network: &str,
+    pending: &Pending,
+    trouble: Option<&str>,
+) -> StatusView {
     StatusView {
         version: VERSION.to_owned(),
         state: NodeState::Pending,
         explanation: waiting(pending),
-        network: String::new(),
+        network: network.to_owned(),
         revision: pending.chain.len() as u64,
         node: node.node().to_string(),
         certificate: None,

@@ -31,8 +31,21 @@ pub(crate) enum NamesView {
     Off,
     /// Something is still to come.
     Waiting(String),
-    /// The resolver answers, and this is who asks it.
-    Answering(String),
+    /// The resolver answers, and this is why nobody asks it.
+    Unasked(String),
+    /// The resolver answers, and the host asks it.
+    Asked,
+}
+
+impl NamesView {
+    /// A line for people, where names are wanted.
+    pub(crate) fn line(&self) -> Option<String> {
+        match self {
+            Self::Off => None,
+            Self::Waiting(reason) | Self::Unasked(reason) => Some(reason.clone()),
+            Self::Asked => Some("systemd-resolved asks for names of nodes".to_owned()),
+        }
+    }
 }
 
 /// Which names, and where.
@@ -171,8 +184,11 @@ impl Task {
         let server = Server::start(&sockets, self.zones.clone(), Arc::clone(&self.answered))
             .await
             .map_err(|error| format!("cannot answer on {}: {error}", sockets[0]))?;
-        let (names, asked_by) = self.tell_host(sockets[0]).await;
-        self.view.send_replace(NamesView::Answering(asked_by));
+        let (names, view) = match self.tell_host(sockets[0]).await {
+            Ok(names) => (Some(names), NamesView::Asked),
+            Err(reason) => (None, NamesView::Unasked(reason)),
+        };
+        self.view.send_replace(view);
         Ok(Some(Served {
             names,
             _server: server,
@@ -180,20 +196,14 @@ impl Task {
     }
 
     /// Has systemd-resolved ask us, where it is in charge.
-    async fn tell_host(&self, resolver: SocketAddr) -> (Option<ResolvedNames>, String) {
+    async fn tell_host(&self, resolver: SocketAddr) -> Result<ResolvedNames, String> {
         match choose(&observe().await) {
-            Ok(Mechanism::Resolved) => match self.tell_resolved(resolver).await {
-                Ok(names) => (Some(names), "systemd-resolved asks".to_owned()),
-                Err(error) => (None, error),
-            },
-            Ok(_) => (
-                None,
-                format!(
-                    "nobody asks yet; run: tidegate-dns up --interface {} --domain {}.internal --resolver {resolver}",
-                    self.settings.interface, self.settings.network
-                ),
-            ),
-            Err(refusal) => (None, refusal.to_string()),
+            Ok(Mechanism::Resolved) => self.tell_resolved(resolver).await,
+            Ok(_) => Err(format!(
+                "nobody asks for names of nodes yet; run: tidegate-dns up --interface {} --domain {}.internal --resolver {resolver}",
+                self.settings.interface, self.settings.network
+            )),
+            Err(refusal) => Err(refusal.to_string()),
         }
     }
 

@@ -96,6 +96,7 @@ impl Authority {
         };
         let stream = Stream {
             session: node.session(),
+            client: client.clone(),
             inbox,
             view,
         };
@@ -162,6 +163,7 @@ fn unix_millis() -> u64 {
 
 struct Stream {
     session: Session,
+    client: Client,
     inbox: Inbox,
     view: watch::Sender<Seen>,
 }
@@ -183,6 +185,13 @@ impl Stream {
                 },
                 event = self.session.next() => event,
             };
+            if let SessionEvent::Lost {
+                error: ClientError::Refused(_),
+                ..
+            } = &event
+            {
+                self.ask_why();
+            }
             let input = self.take(event);
             if let Some(input) = input
                 && self.inbox.send(Message::Core(input)).await.is_err()
@@ -190,6 +199,20 @@ impl Stream {
                 return;
             }
         }
+    }
+
+    /// Who is refused may be on the list, which is public: core is shown it, and believes its signatures alone.
+    fn ask_why(&self) {
+        let (client, inbox) = (self.client.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            match client.revocation_list().await {
+                Ok(list) => {
+                    let news = Input::News(Box::new(StreamEvent::List(list)));
+                    let _ = inbox.send(Message::Core(news)).await; // the loop has ended
+                }
+                Err(error) => tracing::debug!(%error, "the revocation list is not to be had"),
+            }
+        });
     }
 
     fn take(&self, event: SessionEvent) -> Option<Input> {

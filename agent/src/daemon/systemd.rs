@@ -1,6 +1,5 @@
 //! What systemd is told; without it, nobody is.
 
-
 use sd_notify::NotifyState;
 
 /// The daemon can be spoken to.

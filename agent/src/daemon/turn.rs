@@ -258,8 +258,12 @@ impl Loop {
     }
 
     fn apply(&mut self, config: Config) {
-        if config.interface != self.config.interface || config.port != self.config.port {
-            tracing::warn!("a new interface name or port takes effect at the next start");
+        let at_start = |config: &Config| {
+            let names = (config.dns, config.dns_port, config.metrics);
+            (config.interface.clone(), config.port, names)
+        };
+        if at_start(&config) != at_start(&self.config) {
+            tracing::warn!("interface, port, dns and metrics take effect at the next start");
         }
         if let Err(error) = crate::logs::change(&config.log) {
             tracing::warn!(%error, "the log level stays as it is");

@@ -7,7 +7,6 @@ use tidegate_proto::RevocationKind;
 use tidegate_wg::Prefix;
 
 use super::observer::{PlaneSnapshot, Snapshot};
-use super::resolver::NamesView;
 use crate::local::{
     AuthorityView, CertificateView, ClockView, EpochView, ListView, NetworkView, NodeState,
     PeerView, PlaneView, RouteView, StatusView,
@@ -36,10 +35,7 @@ pub(super) fn status(snapshot: &Snapshot) -> StatusView {
         plane: snapshot.plane.as_ref().map(|seen| plane(seen, snapshot)),
         host: host(snapshot),
         peers: core.peers.iter().map(|one| peer(one, snapshot)).collect(),
-        dns: match &snapshot.names {
-            NamesView::Off => None,
-            NamesView::Waiting(reason) | NamesView::Answering(reason) => Some(reason.clone()),
-        },
+        dns: snapshot.names.line(),
     }
 }
 

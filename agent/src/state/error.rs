@@ -13,11 +13,8 @@ pub enum StateError {
     )]
     InUse(String),
     /// A membership is there already.
-    #[error("this host has joined {network} already; run: tidegate leave - and then join again")]
-    Joined {
-        /// The network's name.
-        network: String,
-    },
+    #[error("this host has joined a network already; run: tidegate leave - and then join again")]
+    Joined,
     /// There is none.
     #[error("this host has joined no network; run: tidegate join INVITE")]
     NotJoined,
@@ -48,9 +45,7 @@ pub enum StateError {
         reason: String,
     },
     /// Its content is not what was written.
-    #[error(
-        "{path} is damaged ({what}); run: tidegate leave --forget - and join again with a new invite"
-    )]
+    #[error("{path} is damaged ({what}); run: tidegate leave - and join again with a new invite")]
     Damaged {
         /// The file.
         path: String,
@@ -97,7 +92,7 @@ impl StateError {
     pub fn exit(&self) -> crate::exit::Exit {
         use crate::exit::Exit;
         match self {
-            Self::InUse(_) | Self::Joined { .. } => Exit::Taken,
+            Self::InUse(_) | Self::Joined => Exit::Taken,
             Self::NotJoined => Exit::NotJoined,
             Self::OpenToOthers { .. }
             | Self::Unreadable { .. }

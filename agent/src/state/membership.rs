@@ -44,17 +44,12 @@ impl Membership {
     /// Whether there is none. A directory whose membership cannot be read has one.
     ///
     /// # Errors
-    /// When there is one, with the network's name where it is known.
+    /// When there is one.
     pub fn check_none(directory: &StateDirectory) -> Result<(), StateError> {
-        let network = match Self::load(directory)? {
-            Self::None => return Ok(()),
-            Self::Pending(_, pending) => pending.chain.last().map_or_else(
-                || "a network".to_owned(),
-                |_| "a network (not admitted yet)".to_owned(),
-            ),
-            Self::Member(..) => "a network".to_owned(),
-        };
-        Err(StateError::Joined { network })
+        match Self::load(directory)? {
+            Self::None => Ok(()),
+            Self::Pending(..) | Self::Member(..) => Err(StateError::Joined),
+        }
     }
 
     /// Writes down a join before the authority is asked: from here on it can be gone on with.

@@ -197,7 +197,10 @@ fn stream(events: mpsc::UnboundedReceiver<String>, resumed: bool) -> Response<Bo
     let mut response = Response::new(BodyExt::boxed(StreamBody::new(SyncStream(frames))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, "text/event-stream".parse().unwrap());
-    headers.insert("tidegate-resumed", resumed.to_string().parse().unwrap());
+    headers.insert(
+        tidegate_proto::api::RESUMED_HEADER,
+        resumed.to_string().parse().unwrap(),
+    );
     response
 }
 

@@ -187,6 +187,8 @@ impl<R: Read> Read for Contents<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
 
     fn entries(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
         let mut archive = Archive::new(bytes);
@@ -240,6 +242,31 @@ mod tests {
             entries(&[&bytes[..], b"x"].concat()),
             Err(ArchiveError::Trailing)
         );
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_lead_out_of_the_directory() {
+        let mut rng = ChaCha20Rng::seed_from_u64(7);
+        let sound = written();
+        for round in 0..50_000 {
+            let mut bytes = match round % 3 {
+                0 => vec![0; (rng.next_u32() % 200) as usize],
+                _ => sound.clone(),
+            };
+            if round % 3 == 0 {
+                rng.fill_bytes(&mut bytes);
+            }
+            for _ in 0..rng.next_u32() % 4 {
+                let at = rng.next_u64() as usize % bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = rng.next_u32() as u8;
+                }
+            }
+            bytes.truncate(rng.next_u64() as usize % (sound.len() + 50));
+            for (name, _) in entries(&bytes).unwrap_or_default() {
+                assert!(EntryName::new(&name).is_ok(), "{name}");
+            }
+        }
     }
 
     #[test]

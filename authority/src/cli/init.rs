@@ -112,7 +112,7 @@ impl Init {
         Ok(Installation {
             chain: vec![genesis],
             keys: vec![key],
-            tls: TlsSource::Own(tls),
+            tls: TlsSource::Own(Box::new(tls)),
             spare: Some(spare),
             root: Some(root),
             ..self.rest(Vec::new(), Tls::default())?
@@ -133,7 +133,7 @@ impl Init {
             );
         };
         let (tls, files) = match &self.tls_certificate {
-            None => (TlsSource::Own(TlsKey::read(key)?), Tls::default()),
+            None => (TlsSource::Own(Box::new(TlsKey::read(key)?)), Tls::default()),
             Some(certificate) => {
                 let files = Tls {
                     key: std::path::absolute(key)?,

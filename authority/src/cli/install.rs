@@ -10,7 +10,7 @@ use tidegate_authority::{
     Access, DataDir, Fingerprint, NewFile, TlsKey, publish, read_genesis, read_signing_key, shown,
 };
 use tidegate_proto::pem::signing_key_to_pem;
-use tidegate_proto::{Accepted, KeyId, SigningKey, TlsTrust};
+use tidegate_proto::{Accepted, Genesis, KeyId, SigningKey, TlsTrust};
 
 #[derive(Args, Debug)]
 pub(super) struct Install {
@@ -39,23 +39,7 @@ impl Install {
         }
         let genesis = chain.genesis();
         let mut keys = dir.keys()?;
-        let mut files = Vec::new();
-        for path in &self.key {
-            let key = Arc::new(read_signing_key(path, None)?);
-            let public = key.public_key();
-            if !genesis.authority.keys.contains(&public) {
-                bail!(
-                    "the key {} in {} is not among the succession's authority keys; give the private key whose .pub \
-                     file was signed",
-                    KeyId::of(&public),
-                    shown(path)
-                );
-            }
-            if !keys.iter().any(|known| known.public_key() == public) {
-                files.push(key_file(&dir, &key)?);
-                keys.push(key);
-            }
-        }
+        let mut files = self.new_keys(&dir, genesis, &mut keys)?;
         Signer::new(&keys, genesis)?;
         if matches!(genesis.tls, TlsTrust::Pins(_)) {
             TlsKey::read(&dir.config(None)?.tls.key)?.check(genesis)?;
@@ -76,6 +60,33 @@ impl Install {
             dir = shown(&self.dir),
             hash = Fingerprint(succession.digest()),
         ))
+    }
+
+    /// Files for the keys that the directory has not yet; they join `keys`.
+    fn new_keys(
+        &self,
+        dir: &DataDir,
+        genesis: &Genesis,
+        keys: &mut Vec<Arc<SigningKey>>,
+    ) -> anyhow::Result<Vec<NewFile>> {
+        let mut files = Vec::new();
+        for path in &self.key {
+            let key = Arc::new(read_signing_key(path, None)?);
+            let public = key.public_key();
+            if !genesis.authority.keys.contains(&public) {
+                bail!(
+                    "the key {} in {} is not among the succession's authority keys; give the private key whose .pub \
+                     file was signed",
+                    KeyId::of(&public),
+                    shown(path)
+                );
+            }
+            if !keys.iter().any(|known| known.public_key() == public) {
+                files.push(key_file(dir, &key)?);
+                keys.push(key);
+            }
+        }
+        Ok(files)
     }
 }
 

@@ -6,9 +6,9 @@ mod genesis;
 mod init;
 mod install;
 mod keys;
-mod serve;
 mod manual;
 mod passphrase;
+mod serve;
 mod settings;
 mod tls;
 

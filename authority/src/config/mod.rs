@@ -231,6 +231,7 @@ impl Config {
             offline_after: self.limits.offline_after,
             receipt_overdue: self.limits.receipt_overdue,
             checkpoint_every: self.audit.checkpoint_every,
+            ..Limits::default()
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidegate_proto::api::RESUMED_HEADER;
 
 use super::schema::{Described, Schemas};
 
@@ -46,6 +47,7 @@ pub(super) struct Prepared<T> {
 
 /// A stream of events, whose data is a `T`.
 pub(super) struct Events<T> {
+    beginning: Beginning,
     body: Body,
     of: std::marker::PhantomData<fn() -> T>,
 }
@@ -72,6 +74,21 @@ impl Answer for JsonLines {
     }
 }
 
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Beginning {
+    /// With what holds now.
+    Anew,
+    /// Behind the last event of an earlier one.
+    Resumed,
+}
+
+impl Beginning {
+    pub(super) fn of(resumed: bool) -> Self {
+        if resumed { Self::Resumed } else { Self::Anew }
+    }
+}
+
 /// Text for programs, of this media type.
 pub(super) struct Text<M> {
     text: Bytes,
@@ -85,8 +102,9 @@ pub(super) trait Media: 'static {
 }
 
 impl<T> Events<T> {
-    pub(super) fn new(body: Body) -> Self {
+    pub(super) fn new(beginning: Beginning, body: Body) -> Self {
         Self {
+            beginning,
             body,
             of: std::marker::PhantomData,
         }
@@ -191,7 +209,13 @@ impl<T: Described + 'static> Answer for Events<T> {
     const MEANING: &'static str = "server-sent events, each with an id to resume behind (Last-Event-ID); a comment every 10 s";
 
     fn respond(self) -> Response<Body> {
-        response(Self::STATUS, "text/event-stream", self.body)
+        let mut response = response(Self::STATUS, "text/event-stream", self.body);
+        let resumed = match self.beginning {
+            Beginning::Anew => HeaderValue::from_static("false"),
+            Beginning::Resumed => HeaderValue::from_static("true"),
+        };
+        response.headers_mut().insert(RESUMED_HEADER, resumed);
+        response
     }
 
     fn describe(schemas: &mut Schemas) -> Option<(&'static str, Value)> {

@@ -8,7 +8,7 @@ use tidegate_proto::api::Change;
 use tidegate_proto::audit::Chained;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::{Events, json_of};
+use super::answer::{Beginning, Events, json_of};
 use super::app::App;
 use super::door::{ByOperator, ViewAudit};
 use super::problem::Refusal;
@@ -30,6 +30,7 @@ async fn follow(app: App, asked: ByOperator<ViewAudit>) -> Result<Events<Change>
     let last = last_event(&asked.headers);
     let resumed = last.and_then(|last| app.authority().resume(last));
     app.metrics().stream_opened("operator", resumed.is_some());
+    let beginning = Beginning::of(resumed.is_some());
     let head = app.authority().audit_head().await?;
     let open = Open {
         stopping: app.stopping(),
@@ -38,7 +39,7 @@ async fn follow(app: App, asked: ByOperator<ViewAudit>) -> Result<Events<Change>
         app,
         _permit: permit,
     };
-    Ok(Events::new(Body::from_stream(open.frames())))
+    Ok(Events::new(beginning, Body::from_stream(open.frames())))
 }
 
 struct Open {
@@ -92,7 +93,7 @@ impl Open {
             },
             Notice::List(sequence) => Change::List { sequence },
             Notice::Policy(version) => Change::Policy { version },
-            Notice::Node(node, _) | Notice::Presence(node) => {
+            Notice::Node(node, _) | Notice::Pending(node) | Notice::Presence(node) => {
                 let reference = crate::service::NodeRef::Id(node);
                 let view = self.app.authority().node(&reference).await.ok()?;
                 Change::Node {

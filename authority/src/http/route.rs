@@ -19,8 +19,6 @@ use super::trace::{RequestId, Taken};
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// Who may.
-    pub(super) need: Need,
     summary: &'static str,
     describe: fn(&mut Schemas) -> Value,
     handler: MethodRouter<App>,
@@ -56,7 +54,6 @@ where
     Route {
         method,
         path,
-        need: D::NEED,
         summary,
         describe: operation::<D, A>,
         handler: on(filter, serve),

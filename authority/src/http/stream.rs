@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use tidegate_proto::api::StreamEvent;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::Events;
+use super::answer::{Beginning, Events};
 use super::app::{App, StreamPlace};
 use super::door::ByMember;
 use super::problem::Refusal;
@@ -35,6 +35,7 @@ async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEven
     let place = app.stream_place(asked.node)?;
     let last = last_event(&asked.headers);
     let events = app.authority().stream(asked.node, last).await?;
+    let beginning = Beginning::of(events.is_resumed());
     app.metrics().stream_opened("node", last.is_some());
     let open = Open {
         stopping: app.stopping(),
@@ -43,7 +44,7 @@ async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEven
         _permit: permit,
         _place: place,
     };
-    Ok(Events::new(Body::from_stream(open.frames())))
+    Ok(Events::new(beginning, Body::from_stream(open.frames())))
 }
 
 /// Behind which event the client resumes; an id that cannot be read counts as none.
@@ -77,11 +78,9 @@ impl Open {
         };
         let frame = match told? {
             Told::Silence => vec![Bytes::from_static(COMMENT)],
-            Told::Event(id, outgoing) => {
-                let name = outgoing.event().name();
-                let json = outgoing.json().ok()?;
-                self.app.metrics().streamed(name, json.len());
-                frame(&id, name, json)
+            Told::Event(id, event) => {
+                self.app.metrics().streamed(event.name, event.json.len());
+                frame(id.as_ref(), event.name, event.json)
             }
         };
         Some(frame)
@@ -94,10 +93,11 @@ impl Drop for Open {
     }
 }
 
-/// One event. A large one is not copied for each who is told of it.
-pub(super) fn frame(id: &EventId, name: &str, json: Bytes) -> Vec<Bytes> {
+/// One event, with the place to resume behind it if it has one. A large one is not copied for each who is told of it.
+pub(super) fn frame(id: Option<&EventId>, name: &str, json: Bytes) -> Vec<Bytes> {
     const COPIED: usize = 4096;
-    let mut head = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let mut head = format!("{id}event: {name}\ndata: ").into_bytes();
     if json.len() > COPIED {
         return vec![head.into(), json, Bytes::from_static(b"\n\n")];
     }

@@ -95,7 +95,7 @@ pub enum InstallError {
 /// Where the server's TLS comes from.
 pub enum TlsSource {
     /// A key of the authority's own, kept in the directory, with a certificate that it signs itself.
-    Own(TlsKey),
+    Own(Box<TlsKey>),
     /// Files that somebody else keeps.
     Files(Tls),
 }

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Work};
 use crate::http::{self, App};
-use crate::service::{Actor, Authority, Caller, Entry, Event, Notice, OpenError};
+use crate::service::{Actor, Authority, Entry, Event, Notice, OpenError};
 use crate::store::StoreError;
 
 use listener::{Door, Gatekeeper, Service};
@@ -77,7 +77,15 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     let app = App::new(authority.clone(), &config);
     let started = Entry::new(Event::Started, &Actor::System, env!("CARGO_PKG_VERSION"));
     authority.log(started).await?;
-    let running = Running::start(&config, &tls, &app).await?;
+    if let Some(recovery) = authority.recovery().await? {
+        let awaited = recovery.awaited.len();
+        tracing::warn!(backup_at = %recovery.backup_at, awaited, "restored from a backup; nothing is issued until the nodes have reported");
+    }
+    let mut running = Running::start(&config, &tls, &app).await?;
+    let (folder, watched) = (dir.clone(), authority.clone());
+    running
+        .tasks
+        .spawn(async move { folder.watch(&watched).await });
     systemd::ready();
     loop {
         match signals.next().await {
@@ -86,8 +94,9 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
                 Ok((config, fresh)) => {
                     app.reload(&config);
                     tls.replace(fresh);
-                    logging.reload(&config.log);
+                    // Said under the level of before: the new one may hide it.
                     tracing::info!("settings, TLS key and genesis were read again");
+                    logging.reload(&config.log);
                 }
                 Err(error) => tracing::error!(%error, "not reloaded; all stays as it was"),
             },
@@ -109,12 +118,7 @@ async fn reload(
 ) -> Result<(Config, tls::Pair), ServeError> {
     let config = dir.config(settings)?;
     let fresh = tls::Pair::load(dir, &config)?;
-    let in_force = authority.revision().value();
-    for (revision, genesis) in (1..).zip(dir.genesis()?) {
-        if revision > in_force {
-            authority.install_genesis(genesis, Caller::system()).await?;
-        }
-    }
+    authority.adopt(dir.genesis()?, dir.keys()?).await?;
     Ok((config, fresh))
 }
 

@@ -61,12 +61,18 @@ events! {
     GrantsReleased = "grants.released";
     /// An epoch was opened.
     EpochOpened = "epoch.opened";
+    /// For a while there was no epoch.
+    EpochGap = "epoch.gap";
+    /// An epoch is left out, which was opened by a clock that was ahead.
+    EpochVoid = "epoch.void";
     /// The secret of an epoch that has not begun was drawn again.
     EpochRedrawn = "epoch.redrawn";
     /// An operator started a new epoch.
     EpochRotated = "epoch.rotated";
     /// A policy is in force.
     PolicyChanged = "policy.changed";
+    /// The policy was signed once more, under another genesis.
+    PolicySignedAnew = "policy.signed-anew";
     /// An operator was named.
     OperatorAdded = "operator.added";
     /// An operator has another role.
@@ -214,7 +220,8 @@ impl Authority {
             bytes,
         };
         audit::append(tx.connection(), &kept, now, entry.event.name()).await?;
-        if kept.sequence.value() % u64::from(self.0.limits.checkpoint_every.max(1)) == 0 {
+        let every = u64::from(self.0.limits.checkpoint_every.max(1));
+        if kept.sequence.value().is_multiple_of(every) {
             self.sign_head(tx, kept.sequence, kept.hash).await?;
         }
         let heads = self.0.audit_head.clone();

@@ -1,6 +1,7 @@
 //! The application object.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_chacha::ChaCha20Rng;
@@ -12,14 +13,12 @@ use tidegate_proto::{
 use tokio::sync::{Notify, watch};
 
 use super::alarms::Alarms;
-use super::directory::Directory;
-use super::feed::{EventId, Feed, Notice, Subscription};
+use super::feed::{EventId, Feed, Subscription};
 use super::heartbeats::Pulse;
 use super::policies::InForce;
-use super::stream::Commons;
+use super::view::View;
 use crate::clock::Clock;
 use crate::signer::{AtRestKey, Signer, SignerError};
-use crate::store::list::Current;
 use crate::store::{Location, Store, StoreError, Tx};
 
 /// Limits on what strangers and nodes can cause.
@@ -33,6 +32,8 @@ pub struct Limits {
     pub invites: u32,
     /// A node silent for longer is offline, unless the policy says otherwise.
     pub offline_after: Span,
+    /// Commits that a follower may be behind before it has to come back for everything.
+    pub changes: u32,
     /// Every so many audit records the authority signs the head of the log.
     pub checkpoint_every: u32,
     /// A node that is there and has not confirmed a revocation after so long is recorded as overdue.
@@ -46,6 +47,7 @@ impl Default for Limits {
             pending_for: Span::from_hours(7 * 24),
             invites: 1000,
             offline_after: Span::from_secs(90),
+            changes: 4096,
             checkpoint_every: 1000,
             receipt_overdue: Span::from_secs(60),
         }
@@ -114,15 +116,17 @@ pub(crate) struct Inner {
     /// Wakes what runs by itself.
     pub(crate) work: Notify,
     pub(crate) policy: Mutex<Option<Arc<InForce>>>,
-    pub(crate) list: RwLock<Option<Arc<Current>>>,
-    pub(crate) directory: RwLock<Arc<Directory>>,
+    pub(crate) view: RwLock<Option<Arc<View>>>,
+    /// Held by whoever brings the view up to date, so that many who ask at once do it once.
+    pub(crate) looking: tokio::sync::Mutex<()>,
     pub(crate) pulse: Mutex<Pulse>,
+    /// When what has passed was last forgotten, in milliseconds.
+    pub(crate) forgotten_at: AtomicU64,
     pub(crate) alarms: Mutex<Alarms>,
     /// Tokens used since that was last written.
     pub(crate) used: Mutex<BTreeMap<TokenId, UnixTime>>,
     /// The sequence of the last audit record.
     pub(crate) audit_head: watch::Sender<Sequence>,
-    pub(crate) commons: Commons,
 }
 
 /// The authority of one network. Clones are handles to the same one.
@@ -152,7 +156,7 @@ impl Authority {
         let store = Store::open(&options.location, options.clock.clone()).await?;
         let chain = super::genesis::follow(&store, options.genesis).await?;
         let trust = Trust::of(chain, &options.keys)?;
-        let feed = Arc::new(Feed::new(&mut rng()?));
+        let feed = super::telling::feed(&store, &options.limits).await?;
         let authority = Self(Arc::new(Inner {
             store,
             trust: RwLock::new(Arc::new(trust)),
@@ -163,25 +167,21 @@ impl Authority {
             feed,
             work: Notify::new(),
             policy: Mutex::default(),
-            list: RwLock::default(),
-            directory: RwLock::default(),
+            view: RwLock::default(),
+            looking: tokio::sync::Mutex::default(),
             pulse: Mutex::default(),
+            forgotten_at: AtomicU64::new(0),
             alarms: Mutex::default(),
             used: Mutex::default(),
             audit_head: watch::Sender::new(Sequence::default()),
-            commons: Commons::default(),
         }));
-        authority.first_list().await?;
+        // From the first moment on there is a list, if an empty one.
+        authority
+            .effect(async move |this, tx| this.keep_up::<OpenError>(tx).await)
+            .await?;
+        authority.tell_changes().await?;
+        authority.start_telling();
         Ok(authority)
-    }
-
-    /// From the first moment on there is a list, if an empty one. A restored authority has its old one.
-    async fn first_list(&self) -> Result<(), OpenError> {
-        self.effect(async move |this, tx| -> Result<(), OpenError> {
-            this.refresh_list::<OpenError>(tx).await?;
-            this.refresh_policy(tx).await
-        })
-        .await
     }
 
     /// The network.
@@ -196,7 +196,7 @@ impl Authority {
 
     /// The genesis revision in force.
     pub fn revision(&self) -> Revision {
-        self.trust().revision()
+        self.trust().chain.genesis().revision
     }
 
     /// The place of the revocation list in force.
@@ -239,17 +239,18 @@ impl Authority {
 
     /// Waits until what was accepted is on disk, and takes on nothing more.
     pub async fn close(&self) {
+        let written = self.effect(async move |this, tx| this.write_pulse(tx).await);
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "the last heartbeats were not kept");
+        }
         self.finish_audit().await;
         self.0.store.close().await;
     }
 
     /// The signing keys that are at hand.
     pub(super) fn keys(&self) -> Vec<Arc<SigningKey>> {
-        self.0
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.clone()
     }
 
     pub(crate) fn trust(&self) -> Arc<Trust> {
@@ -267,14 +268,13 @@ impl Authority {
         let this = self.clone();
         self.0
             .store
-            .write(move |tx| Box::pin(async move { effect(&this, tx).await }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    this.trust_in_force(tx.connection()).await?;
+                    effect(&this, tx).await
+                })
+            })
             .await
-    }
-
-    /// Has `notice` published once the change is on disk.
-    pub(crate) fn announce(&self, tx: &mut Tx, notice: Notice) {
-        let feed = Arc::clone(&self.0.feed);
-        tx.after_commit(move || feed.publish(notice));
     }
 }
 

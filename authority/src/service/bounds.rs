@@ -1,14 +1,12 @@
 //! Bounds: who has confirmed a revocation, who may not have heard, and by when everybody has stopped.
 
-use std::collections::BTreeMap;
-
 use tidegate_proto::api::RevocationStatus;
 use tidegate_proto::bound::{LedgerGap, Progress, PublishedBound};
-use tidegate_proto::{ListPlace, NodeId, Revision, Sequence, Span, UnixTime};
+use tidegate_proto::{ListPlace, Sequence, UnixTime};
 
 use super::audit::{Entry, Event};
 use super::{Actor, Authority, Caller, Notice, ReadError, RevocationView};
-use crate::store::{Connection, StoreError, Tx, receipt, revocation};
+use crate::store::{Connection, StoreError, Tx, holder, revocation};
 
 /// The most revocations that are listed.
 const MOST_LISTED: u32 = 1000;
@@ -18,27 +16,18 @@ impl Authority {
     pub(super) async fn progress(
         &self,
         connection: &mut Connection,
-        view: &RevocationView,
-        revision: Revision,
+        list: Sequence,
         now: UnixTime,
     ) -> Result<Progress, StoreError> {
-        let place = ListPlace {
-            revision,
-            sequence: view.list,
-        };
-        let holders = revocation::holders(connection, view.node, place).await?;
-        let confirming: BTreeMap<NodeId, UnixTime> = receipt::confirming(connection, place).await?;
-        let gaps = revocation::gaps(connection).await?;
-        let ends = gaps.iter().map(LedgerGap::stopped_at);
         let mut progress = Progress {
-            unaccounted: ends.filter(|end| *end > now).max(),
+            unaccounted: unaccounted(connection, now).await?,
             ..Progress::default()
         };
-        for (node, stopped_at) in holders {
-            if confirming.contains_key(&node) {
-                progress.confirmed.insert(node);
-            } else if stopped_at > now {
-                progress.outstanding.insert(node, stopped_at);
+        for holder in holder::all(connection, list).await? {
+            if holder.confirmed_at.is_some() {
+                progress.confirmed.insert(holder.node);
+            } else if holder.stopped_at > now {
+                progress.outstanding.insert(holder.node, holder.stopped_at);
             }
         }
         Ok(progress)
@@ -79,9 +68,7 @@ impl Authority {
             return Ok(revocation::outcome(settled)?);
         }
         let now = self.clock().now();
-        let progress = self
-            .progress(&mut connection, &kept.view, kept.revision, now)
-            .await?;
+        let progress = self.progress(&mut connection, list, now).await?;
         let bound = PublishedBound::kept(kept.view.bound)
             .fallen(&progress)
             .time();
@@ -95,54 +82,59 @@ impl Authority {
         tx: &mut Tx,
     ) -> Result<(), E> {
         let now = tx.now();
+        let unaccounted = unaccounted(tx.connection(), now).await?;
         for kept in revocation::open(tx.connection()).await? {
-            let progress = self
-                .progress(tx.connection(), &kept.view, kept.revision, now)
-                .await?;
-            let bound = PublishedBound::kept(kept.view.bound)
-                .fallen(&progress)
-                .time();
-            if let Some(bound) = bound.filter(|bound| *bound > now) {
-                revocation::publish(tx.connection(), kept.view.list, Some(bound)).await?;
-                self.note_overdue(tx, &kept, &progress).await?;
+            let list = kept.view.list;
+            let last = holder::last_stop(tx.connection(), list).await?;
+            let fallen = last.max(unaccounted);
+            let told = kept.view.bound.zip(fallen);
+            let bound = told.map(|(told, fallen)| told.min(fallen));
+            let Some(bound) = bound.filter(|bound| *bound > now) else {
+                self.settle(tx, &kept).await?;
                 continue;
+            };
+            if Some(bound) < kept.view.bound {
+                revocation::publish(tx.connection(), list, Some(bound)).await?;
             }
-            let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
-            let outcome: RevocationStatus = status(kept.place(), &progress, None, trusts_rtc)?;
-            let json = serde_json::to_vec(&outcome)
-                .map_err(|error| StoreError::Failed(error.to_string()))?;
-            revocation::settle(tx.connection(), kept.view.list, json).await?;
-            let took = self.cut_off_after(tx, &kept, &progress).await?;
-            self.announce(tx, Notice::CutOff(kept.view.list, took));
-            let entry = Entry::new(Event::RevocationComplete, &Actor::System, kept.view.list)
-                .count("confirmed", progress.confirmed.len())
-                .span("took", took);
-            self.record(tx, entry).await?;
+            self.note_overdue(tx, &kept).await?;
         }
         Ok(())
     }
 
-    /// From the decision to the last confirmation, or to the bound where somebody never confirmed.
-    async fn cut_off_after(
-        &self,
-        tx: &mut Tx,
-        kept: &revocation::Kept,
-        progress: &Progress,
-    ) -> Result<Span, StoreError> {
-        let place = kept.place();
-        let confirming = receipt::confirming(tx.connection(), place).await?;
-        let holders = revocation::holders(tx.connection(), kept.view.node, place).await?;
-        let ended = holders.iter().map(|(node, stopped_at)| {
-            let confirmed = confirming
-                .get(node)
-                .filter(|_| progress.confirmed.contains(node));
-            confirmed.copied().unwrap_or(*stopped_at).min(*stopped_at)
+    /// Keeps how a revocation ended, and tells of it.
+    async fn settle(&self, tx: &mut Tx, kept: &revocation::Kept) -> Result<(), StoreError> {
+        let (now, list) = (tx.now(), kept.view.list);
+        let progress = self.progress(tx.connection(), list, now).await?;
+        let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
+        let outcome: RevocationStatus =
+            status::<StoreError>(kept.place(), &progress, None, trusts_rtc)?;
+        let json =
+            serde_json::to_vec(&outcome).map_err(|error| StoreError::Failed(error.to_string()))?;
+        revocation::settle(tx.connection(), list, json).await?;
+        // To the last confirmation, or to the lease's end where somebody never confirmed.
+        let holders = holder::all(tx.connection(), list).await?;
+        let ends = holders.iter().map(|holder| {
+            let confirmed = holder.confirmed_at.unwrap_or(holder.stopped_at);
+            confirmed.min(holder.stopped_at)
         });
-        Ok(ended
-            .max()
-            .unwrap_or(kept.view.since)
-            .since(kept.view.since))
+        let took = ends.max().unwrap_or_default().since(kept.view.since);
+        holder::forget(tx.connection(), list).await?;
+        tx.announce(Notice::CutOff(list, took));
+        let entry = Entry::new(Event::RevocationComplete, &Actor::System, list)
+            .count("confirmed", progress.confirmed.len())
+            .span("took", took);
+        self.record(tx, entry).await
     }
+}
+
+/// When whoever is missing from the ledger has stopped, if that is still to come.
+async fn unaccounted(
+    connection: &mut Connection,
+    now: UnixTime,
+) -> Result<Option<UnixTime>, StoreError> {
+    let gaps = revocation::gaps(connection).await?;
+    let ends = gaps.iter().map(LedgerGap::stopped_at);
+    Ok(ends.filter(|end| *end > now).max())
 }
 
 /// The status that is told. A network has no more nodes than a status holds.

@@ -1,23 +1,28 @@
 //! Certificates: issue, renewal, and the change of keys.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use tidegate_proto::api::Renew;
 use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{
     Certificate, EpochCeilings, NodeId, NodeKeys, RevocationEntry, RevocationKind, RevocationList,
-    SignError, Signed, Span,
+    SignError, Signed, Span, UnixTime,
 };
 
 use super::audit::{Entry, Event};
 use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, challenges};
 use crate::store::node::Node;
 use crate::store::{
-    StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node,
+    StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node, recovery,
 };
 
 /// How far back a certificate is dated at most, for clocks that are behind.
 const BACKDATED: Span = Span::from_minutes(1);
+
+/// List entries that changes of keys may make; the rest is for operators.
+const MOST_BY_NODES: i64 = RevocationList::MOST_ENTRIES as i64 - 1000;
+
+fn backdated(validity: Span) -> Span {
+    BACKDATED.min(validity.divided_by(10))
+}
 
 /// The longest that anybody can act on a certificate after it has ended or was revoked.
 pub(super) fn longest_use(ceilings: &EpochCeilings) -> Span {
@@ -43,26 +48,8 @@ impl Authority {
             ))
             .into());
         }
-        let settings = self.settings(tx.connection()).await?;
-        let now = tx.now();
-        let not_before = now - BACKDATED.min(settings.certificate.divided_by(10));
-        let certificate = Certificate {
-            network: self.network(),
-            revision: self.trust().revision(),
-            node: node.node,
-            name: node.name.clone(),
-            identity: node.identity,
-            wireguard: node.wireguard,
-            sealing: node.sealing.hash(),
-            ipv4: node.ipv4.ok_or_else(|| corrupt("ipv4", "is missing"))?,
-            ipv6: node.ipv6.ok_or_else(|| corrupt("ipv6", "is missing"))?,
-            roles: node.roles.clone(),
-            tags: node.tags.clone(),
-            routes: node.routes.clone(),
-            not_before,
-            not_after: not_before + settings.certificate,
-            serial: counter::next(tx.connection(), "serial", now).await?,
-        };
+        self.keep_addressed(tx, node).await?;
+        let certificate = self.next_certificate(tx, node).await?;
         let signed = self.trust().signer.sign(&certificate)?;
         certificate::keep(tx.connection(), &certificate, &signed).await?;
         let event = match node.serial {
@@ -79,12 +66,76 @@ impl Authority {
         Ok(signed)
     }
 
+    /// What the next certificate of `node` says, under a new serial.
+    async fn next_certificate(&self, tx: &mut Tx, node: &Node) -> Result<Certificate, StoreError> {
+        let settings = self.settings(tx.connection()).await?;
+        let now = tx.now();
+        let not_before = now - backdated(settings.certificate);
+        Ok(Certificate {
+            network: self.network(),
+            revision: self.trust().revision(),
+            node: node.node,
+            name: node.name.clone(),
+            identity: node.identity,
+            wireguard: node.wireguard,
+            sealing: node.sealing.hash(),
+            ipv4: node.ipv4.ok_or_else(|| corrupt("ipv4", "is missing"))?,
+            ipv6: node.ipv6.ok_or_else(|| corrupt("ipv6", "is missing"))?,
+            roles: node.roles.clone(),
+            tags: node.tags.clone(),
+            routes: node.routes.clone(),
+            not_before,
+            not_after: not_before + settings.certificate,
+            serial: counter::next(tx.connection(), "serial", now).await?,
+        })
+    }
+
+    /// Until when anybody can believe a certificate that `node` has now: the latest of those that it ever got may not be
+    /// the last to end. Names, addresses and list entries are held for as long.
+    pub(super) async fn believed_until(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+    ) -> Result<UnixTime, StoreError> {
+        let now = tx.now();
+        let last = certificate::last_end(tx.connection(), node).await?;
+        let ceilings = self.trust().chain.genesis().ceilings;
+        Ok(last.unwrap_or(now).max(now) + longest_use(&ceilings))
+    }
+
+    /// Whether the certificate that `node` has still counts.
+    pub(super) async fn is_covered(&self, tx: &mut Tx, node: &Node) -> Result<bool, StoreError> {
+        let now = tx.now();
+        let Some(serial) = node.serial.filter(|_| node.not_after > Some(now)) else {
+            return Ok(false);
+        };
+        let signed = certificate::load(tx.connection(), serial).await?;
+        let trust = self.trust();
+        Ok(signed.is_some_and(|signed| signed.verify(&trust.keyring, now).is_ok()))
+    }
+
+    /// Issues certificates anew, at most `limit`, to members whose own were signed under keys that are on their way out.
+    /// They have proved to hold these very keys already. True if there may be more.
+    pub(super) async fn reissue<E>(&self, tx: &mut Tx, limit: u32) -> Result<bool, E>
+    where
+        E: From<StoreError> + From<SignError>,
+    {
+        let (now, since) = (tx.now(), self.trust().chain.genesis().authority.since);
+        let outdated = certificate::outdated(tx.connection(), since, now, limit).await?;
+        for node in &outdated {
+            if let Some(mut node) = node::load(tx.connection(), *node).await? {
+                self.issue::<E>(tx, &mut node, &Caller::system()).await?;
+            }
+        }
+        Ok(!outdated.is_empty())
+    }
+
     /// Saves a node under a new roster version, and tells of it.
     pub(super) async fn touch(&self, tx: &mut Tx, node: &mut Node) -> Result<(), StoreError> {
         let now = tx.now();
         node.changed = counter::next(tx.connection(), "roster", now).await?;
         node::save(tx.connection(), node).await?;
-        self.announce(tx, Notice::Node(node.node, node.changed));
+        tx.announce(Notice::Node(node.node, node.changed));
         Ok(())
     }
 
@@ -121,38 +172,71 @@ impl Authority {
         if node.status != NodeStatus::Allowed {
             return Err(NodeError::NotMember(node.status));
         }
-        self.change_keys(tx, &mut node, &request.keys, &caller)
-            .await?;
-        self.issue(tx, &mut node, &caller).await
+        self.renew_for(tx, &mut node, &request.keys, &caller).await
     }
 
-    /// Gives a member the keys that it has proved to hold. A new WireGuard key puts every certificate over the one
-    /// before on the list; a new sealing key has its grants sealed anew.
-    pub(super) async fn change_keys(
+    /// Gives a member the keys that it has proved to hold, and its next certificate. Where nothing would be new, and the
+    /// certificate in force is young, that one is the answer: whoever asks again makes nothing grow.
+    pub(super) async fn renew_for(
         &self,
         tx: &mut Tx,
         node: &mut Node,
         keys: &NodeKeys,
         caller: &Caller,
-    ) -> Result<(), NodeError> {
-        if node.sealing.hash() != keys.sealing.hash() {
-            node.sealing = keys.sealing.clone();
-            grant::withdraw(tx.connection(), node.node).await?;
-            let now = tx.now();
-            epoch::reopen(tx.connection(), now).await?;
-            self.has_work(tx);
+    ) -> Result<Signed<Certificate>, NodeError> {
+        recovery::refuse(tx.connection()).await?; // also what is young may have been revoked since the backup
+        let (wireguard, sealing) = (
+            node.wireguard != keys.wireguard,
+            node.sealing.hash() != keys.sealing.hash(),
+        );
+        if !wireguard
+            && !sealing
+            && let Some(young) = self.young_certificate(tx, node).await?
+        {
+            return Ok(young);
         }
-        if node.wireguard == keys.wireguard {
-            return Ok(());
+        if wireguard || sealing {
+            self.change_keys(tx, node, keys).await?;
+            let mut entry = Entry::new(Event::NodeKeyChanged, &caller.actor, node.node);
+            if wireguard {
+                entry = entry.with("wireguard", keys.wireguard);
+            }
+            self.record(tx, entry.with("sealing", keys.sealing.hash()))
+                .await?;
         }
-        self.change_wireguard(tx, node, keys).await?;
-        let entry = Entry::new(Event::NodeKeyChanged, &caller.actor, node.node);
-        self.record(tx, entry.with("wireguard", keys.wireguard))
-            .await?;
-        Ok(())
+        self.issue(tx, node, caller).await
     }
 
-    async fn change_wireguard(
+    /// The certificate of `node`, if it was issued a moment ago, under the genesis in force.
+    async fn young_certificate(
+        &self,
+        tx: &mut Tx,
+        node: &Node,
+    ) -> Result<Option<Signed<Certificate>>, StoreError> {
+        let Some(serial) = node.serial.filter(|_| node.addressed(&self.trust())) else {
+            return Ok(None);
+        };
+        let now = tx.now();
+        let young_for = self
+            .settings(tx.connection())
+            .await?
+            .certificate
+            .divided_by(100);
+        let Some(signed) = certificate::load(tx.connection(), serial).await? else {
+            return Ok(None);
+        };
+        let Ok(certificate) = signed.verify(&self.trust().keyring, now) else {
+            return Ok(None);
+        };
+        let issued_at =
+            certificate.not_before + backdated(certificate.not_after.since(certificate.not_before));
+        let young = certificate.revision == self.trust().revision() && now < issued_at + young_for;
+        Ok(young.then_some(signed))
+    }
+
+    /// Gives a member keys that it has proved to hold. A new WireGuard key puts every certificate over the one before on
+    /// the list. Grants are sealed anew: to the new sealing key, under the new serial.
+    async fn change_keys(
         &self,
         tx: &mut Tx,
         node: &mut Node,
@@ -164,21 +248,37 @@ impl Authority {
         if now < again {
             return Err(NodeError::ChangedAlready(again));
         }
-        if address::wireguard_owner(tx.connection(), &keys.wireguard)
-            .await?
-            .is_some()
-        {
+        if node.wireguard != keys.wireguard {
+            self.change_wireguard(tx, node, keys).await?;
+        }
+        node.sealing = keys.sealing.clone();
+        node.keys_changed_at = now;
+        grant::withdraw(tx.connection(), node.node).await?;
+        epoch::reopen(tx.connection(), now).await?;
+        self.has_work(tx);
+        Ok(())
+    }
+
+    async fn change_wireguard(
+        &self,
+        tx: &mut Tx,
+        node: &mut Node,
+        keys: &NodeKeys,
+    ) -> Result<(), NodeError> {
+        let now = tx.now();
+        if !address::wireguard_is_free(tx.connection(), &keys.wireguard, now).await? {
             return Err(NodeError::Keys(EnrollError::WireguardKeyTaken)); // its own of before as well
         }
-        address::take_wireguard(tx.connection(), &keys.wireguard, node.node, now).await?;
-        node.wireguard = keys.wireguard;
-        node.keys_changed_at = now;
-        let Some((serial, not_after)) = node.serial.zip(node.not_after) else {
-            return Ok(());
-        };
-        if list::size(tx.connection()).await? >= RevocationList::MOST_ENTRIES as i64 {
+        if list::size(tx.connection()).await? >= MOST_BY_NODES {
             return Err(NodeError::ListFull);
         }
+        let believed = self.believed_until(tx, node.node).await?;
+        address::give_up_wireguard(tx.connection(), &node.wireguard, believed).await?;
+        address::take_wireguard(tx.connection(), &keys.wireguard, node.node, now).await?;
+        node.wireguard = keys.wireguard;
+        let Some(serial) = node.serial else {
+            return Ok(());
+        };
         let entry = RevocationEntry {
             identity: node.identity,
             serials_up_to: serial,
@@ -186,83 +286,8 @@ impl Authority {
             reason: "the node changed its keys".parse().unwrap_or_default(),
             since: now,
         };
-        let keep_until = not_after + longest_use(&self.trust().chain.genesis().ceilings);
-        list::put(tx.connection(), node.node, &entry, keep_until).await?;
+        list::put(tx.connection(), node.node, &entry, believed).await?;
         self.publish_list::<NodeError>(tx).await?;
         Ok(())
     }
-
-    /// Finds addresses for a node: its own of before if nobody else has them, others otherwise.
-    pub(super) async fn find_addresses(
-        &self,
-        tx: &mut Tx,
-        node: NodeId,
-    ) -> Result<Option<(Ipv4Addr, Ipv6Addr)>, StoreError> {
-        const TRIES: u64 = 8;
-        let now = tx.now();
-        if let Some(own) = address::of(tx.connection(), node).await? {
-            return Ok(Some(own));
-        }
-        let trust = self.trust();
-        let genesis = trust.chain.genesis();
-        for attempt in 0..TRIES {
-            let Some(ipv4) = preferred(genesis, node, attempt) else {
-                break;
-            };
-            if address::is_free(tx.connection(), ipv4, now).await? {
-                return Ok(Some((ipv4, beside(genesis, ipv4))));
-            }
-        }
-        for range in genesis.ipv4.iter() {
-            let (first, last) = ends(range);
-            if let Some(ipv4) = address::first_free(tx.connection(), first, last, now).await? {
-                return Ok(Some((ipv4, beside(genesis, ipv4))));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The first and the last address that a range gives out.
-fn ends(range: &tidegate_proto::Ipv4Range) -> (Ipv4Addr, Ipv4Addr) {
-    let first = match range.prefix().address() {
-        std::net::IpAddr::V4(network) => network.to_bits().saturating_add(1),
-        std::net::IpAddr::V6(_) => 0, // never in an IPv4 range
-    };
-    let last = first
-        .saturating_add(u32::try_from(range.capacity()).unwrap_or(u32::MAX))
-        .saturating_sub(1);
-    (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last))
-}
-
-/// Where in the ranges an identity would like to be: spread out, and the same each time.
-fn preferred(genesis: &tidegate_proto::Genesis, node: NodeId, attempt: u64) -> Option<Ipv4Addr> {
-    let total: u64 = genesis
-        .ipv4
-        .iter()
-        .map(tidegate_proto::Ipv4Range::capacity)
-        .sum();
-    let hash = tidegate_proto::Digest::of(&[&node.as_bytes()[..], &attempt.to_be_bytes()].concat());
-    let mut word = [0; 8];
-    word.copy_from_slice(&hash.as_bytes()[..8]);
-    let mut at = u64::from_be_bytes(word).checked_rem(total)?;
-    for range in genesis.ipv4.iter() {
-        if at < range.capacity() {
-            let first = ends(range).0.to_bits();
-            return Some(Ipv4Addr::from_bits(
-                first.saturating_add(u32::try_from(at).ok()?),
-            ));
-        }
-        at -= range.capacity();
-    }
-    None
-}
-
-/// The IPv6 address that goes with an IPv4 address: the network's prefix, and that address at the end.
-fn beside(genesis: &tidegate_proto::Genesis, ipv4: Ipv4Addr) -> Ipv6Addr {
-    let prefix = match genesis.ipv6.prefix().address() {
-        std::net::IpAddr::V6(prefix) => prefix.to_bits(),
-        std::net::IpAddr::V4(_) => 0, // never in an IPv6 range
-    };
-    Ipv6Addr::from_bits(prefix | u128::from(ipv4.to_bits()))
 }

@@ -14,11 +14,13 @@ use tidegate_proto::{
 use zeroize::Zeroizing;
 
 use super::authority::rng;
-use super::{Authority, Caller, EnrollError};
+use super::{Authority, Caller, EnrollError, SpentNonce};
 use crate::store::{StoreError, Tx, nonce};
 
 /// How long a challenge may be answered.
 const ANSWERABLE: Span = Span::from_minutes(2);
+/// How far another server's clock may be ahead of this one's.
+const AHEAD: Span = Span::from_secs(5);
 const PURPOSE: &str = "tidegate challenges v1";
 
 /// Gives out `head` first, and then what its seed determines.
@@ -103,13 +105,18 @@ impl Authority {
         caller: &Caller,
     ) -> Result<(), EnrollError> {
         let origin = caller.origin.as_ref().ok_or(EnrollError::NotPossessed)?;
+        // Whoever signed the request is whom it is about.
+        let signed_by_other = |spent: &SpentNonce| spent.key != KeyId::of(&keys.identity);
+        if caller.nonce.as_ref().is_some_and(signed_by_other) {
+            return Err(EnrollError::NotPossessed);
+        }
         let mut millis = [0; 8];
         millis.copy_from_slice(&nonce.as_bytes()[..8]);
         let (asked, now) = (
             UnixTime::from_millis(u64::from_be_bytes(millis)),
             self.clock().now(),
         );
-        if asked > now || now.since(asked) > ANSWERABLE {
+        if asked > now + AHEAD || now.since(asked) > ANSWERABLE {
             return Err(EnrollError::Challenge);
         }
         let (_, expected) = self.draw(keys, origin, nonce.as_bytes().to_vec())?;

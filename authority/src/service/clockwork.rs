@@ -1,12 +1,15 @@
 //! What the authority does by itself, by its clock and when there is work.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_proto::{Span, UnixTime};
 
 use super::audit::{Entry, Event};
 use super::{Actor, Authority, EpochError};
-use crate::store::{Tx, certificate, epoch, grant, invite, node, nonce, overdue, token};
+use crate::store::{
+    Tx, address, certificate, change, epoch, grant, invite, node, nonce, overdue, token,
+};
 
 /// The longest between two rounds.
 const ROUND: Span = Span::from_secs(5);
@@ -15,28 +18,53 @@ const LEDGER_KEPT: Span = Span::from_hours(1);
 /// How long what has ended is still shown.
 const ENDED_KEPT: Span = Span::from_hours(30 * 24);
 
+/// The shortest between two rounds: what comes in meanwhile is done in one.
+const GATHER: Duration = Duration::from_millis(20);
+/// How often what has passed is forgotten.
+const FORGET: Span = Span::from_minutes(1);
+/// How long changes are kept for those who come back.
+const CHANGES_KEPT: Span = Span::from_minutes(10);
+/// Certificates that are issued anew in one transaction.
+const REISSUED: u32 = 200;
+
 impl Authority {
-    /// Does what is due: opens epochs, releases grants, marks the silent, settles revocations, forgets what has passed.
-    /// Returns when to come back.
+    /// Does what is due: keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
+    /// forgets what has passed. What fails keeps nothing else from being done. Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
         if self.recovery().await?.is_some() {
             return Ok(self.clock().now() + ROUND); // nothing is due before it is over
         }
+        let done = [
+            self.keep_documents().await,
+            self.effect(async move |this, tx| this.open_due(tx).await)
+                .await,
+            self.release_due().await,
+            self.keep_books().await,
+        ];
+        done.into_iter().collect::<Result<(), EpochError>>()?;
+        Ok(self.next_opening().await?.min(self.clock().now() + ROUND))
+    }
+
+    /// Has everything that nodes are told be of the genesis in force.
+    async fn keep_documents(&self) -> Result<(), EpochError> {
+        self.effect(async move |this, tx| this.keep_up::<EpochError>(tx).await)
+            .await?;
+        let more =
+            || self.effect(async move |this, tx| this.reissue::<EpochError>(tx, REISSUED).await);
+        while more().await? {}
+        Ok(())
+    }
+
+    async fn keep_books(&self) -> Result<(), EpochError> {
+        let view = self.view().await?;
         self.effect(async move |this, tx| -> Result<(), EpochError> {
-            this.refresh_list::<EpochError>(tx).await?;
-            this.open_due(tx).await
-        })
-        .await?;
-        self.release_due().await?;
-        self.effect(async move |this, tx| -> Result<(), EpochError> {
-            this.keep_pulse(tx).await?;
+            this.keep_pulse(tx, &view).await?;
             this.keep_used(tx).await?;
             this.record_alarms(tx, false).await?;
             this.settle_revocations::<EpochError>(tx).await?;
             this.forget(tx).await
         })
-        .await?;
-        Ok(self.next_opening().await?.min(self.clock().now() + ROUND))
+        .await
     }
 
     /// Does what is due, for as long as it is awaited.
@@ -46,9 +74,23 @@ impl Authority {
                 tracing::error!(%error, "what was due could not be done; trying again");
                 self.clock().now() + Span::from_secs(1)
             });
-            let wait = next.since(self.clock().now()).as_millis().max(10);
-            let work = tokio::time::timeout(Duration::from_millis(wait), self.0.work.notified());
-            let _ = work.await; // whichever comes first
+            self.warn_of_clock();
+            let wait = next.since(self.clock().now()).as_millis();
+            let wait = Duration::from_millis(wait).max(GATHER);
+            let work = tokio::time::timeout(wait, self.0.work.notified());
+            if work.await.is_ok() {
+                tokio::time::sleep(GATHER).await;
+            }
+        }
+    }
+
+    fn warn_of_clock(&self) {
+        let behind = self.clock().behind();
+        if behind > ROUND {
+            tracing::error!(
+                seconds = behind.as_millis() / 1000,
+                "the machine's clock was set back; time stands still until it has caught up. If it was ahead before, restart"
+            );
         }
     }
 
@@ -60,7 +102,16 @@ impl Authority {
 
     async fn forget(&self, tx: &mut Tx) -> Result<(), EpochError> {
         let now = tx.now();
+        let last = self.0.forgotten_at.load(Ordering::Relaxed);
+        if now < UnixTime::from_millis(last) + FORGET {
+            return Ok(());
+        }
+        self.0
+            .forgotten_at
+            .store(now.as_millis(), Ordering::Relaxed);
         let ceilings = self.trust().chain.genesis().ceilings;
+        change::forget(tx.connection(), now - CHANGES_KEPT, self.0.limits.changes).await?;
+        address::forget_wireguard(tx.connection(), now).await?;
         nonce::forget(tx.connection(), now).await?;
         grant::forget(tx.connection(), now, now - LEDGER_KEPT).await?;
         epoch::erase(tx.connection(), now).await?;

@@ -1,16 +1,19 @@
 //! Who is in, at hand for rosters: brought up to date from the database, never decided upon alone.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use tidegate_proto::policy::Subject;
+use tidegate_proto::policy::{Class, Policy, Subject};
 use tidegate_proto::{
-    BoundedSet, Digest, Genesis, NodeId, NodeName, Prefix, Role, Sequence, Serial, Tag, UnixTime,
+    BoundedSet, Certificate, Digest, Genesis, NodeId, NodeName, Prefix, Revision, Role, Sequence,
+    Signed, Tag, UnixTime,
 };
 
-use super::{Authority, NodeStatus};
-use crate::store::node::Node;
-use crate::store::{Connection, StoreError, certificate, counter, node};
+use super::NodeStatus;
+use super::authority::Trust;
+use super::policies::InForce;
+use crate::store::node::{Node, WithCertificate};
+use crate::store::{Connection, StoreError, node};
 
 /// What a roster looks at in a node.
 #[derive(Debug)]
@@ -21,8 +24,8 @@ pub(crate) struct Member {
     tags: BoundedSet<Tag, 32>,
     routes: BoundedSet<Prefix, 32>,
     addresses: [Prefix; 2],
-    pub(crate) serial: Serial,
-    pub(crate) certificate: Digest,
+    pub(crate) digest: Digest,
+    pub(crate) certificate: Signed<Certificate>,
     pub(crate) not_after: UnixTime,
     /// Whether it is in: with a certificate, and neither revoked nor suspended.
     pub(crate) is_in: bool,
@@ -41,17 +44,85 @@ impl Member {
             genesis,
         }
     }
+
+    /// What the directory holds of a node; nothing of one that never had an address.
+    fn of(
+        WithCertificate {
+            node,
+            digest,
+            certificate,
+        }: WithCertificate,
+    ) -> Option<Self> {
+        let (ipv4, ipv6) = node.ipv4.zip(node.ipv6)?;
+        let is_in = node.status == NodeStatus::Allowed;
+        let Node {
+            node,
+            name,
+            roles,
+            tags,
+            routes,
+            changed,
+            described,
+            ..
+        } = node;
+        Some(Self {
+            node,
+            name,
+            roles,
+            tags,
+            routes,
+            addresses: [Prefix::host(ipv4.into()), Prefix::host(ipv6.into())],
+            digest,
+            not_after: certificate.1,
+            certificate: certificate.0,
+            is_in,
+            changed,
+            described,
+        })
+    }
 }
 
-/// Everybody who is in or was, as of a roster version.
-#[derive(Clone, Debug, Default)]
+/// Everybody who is in or was, as of a roster version, and whom the policy lets talk.
+#[derive(Clone, Default)]
 pub(crate) struct Directory {
     pub(crate) version: Sequence,
     nodes: BTreeMap<NodeId, Arc<Member>>,
     changes: BTreeMap<Sequence, NodeId>,
+    reach: Reach,
+}
+
+/// Nodes by what the policy sees of them: a network has few kinds of nodes, however many nodes it has.
+#[derive(Clone, Default)]
+struct Reach {
+    /// Under which policy and which genesis.
+    under: (Option<Sequence>, Option<Revision>),
+    class_of: BTreeMap<NodeId, Arc<Class>>,
+    members: BTreeMap<Arc<Class>, BTreeSet<NodeId>>,
 }
 
 impl Directory {
+    /// The directory at `version`, which is now, from the one before.
+    pub(super) async fn bring_up(
+        moment: &mut Connection,
+        before: Option<&Self>,
+        version: Sequence,
+        trust: &Trust,
+        policy: Option<&Arc<InForce>>,
+    ) -> Result<Self, StoreError> {
+        let mut fresh = before.cloned().unwrap_or_default();
+        let genesis = trust.chain.genesis();
+        let under = (policy.map(|policy| policy.version), Some(trust.revision()));
+        let policy = policy.map(|in_force| &in_force.policy);
+        for changed in node::changed_since(moment, fresh.version).await? {
+            fresh.put(changed, policy, genesis);
+        }
+        fresh.version = version;
+        if fresh.reach.under != under {
+            fresh.reach = Reach::of(&fresh.nodes, policy, genesis, under);
+        }
+        Ok(fresh)
+    }
+
     pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.nodes.values().filter(|member| member.is_in)
     }
@@ -72,77 +143,85 @@ impl Directory {
             .filter_map(|(_, node)| self.nodes.get(node))
     }
 
-    fn put(&mut self, member: Member) {
+    /// Whether the policy lets two nodes talk. Without a policy nobody may.
+    pub(crate) fn permits(&self, a: &Member, b: &Member) -> bool {
+        let (class, other) = (
+            self.reach.class_of.get(&a.node),
+            self.reach.class_of.get(&b.node),
+        );
+        a.node != b.node
+            && class
+                .zip(other)
+                .is_some_and(|(class, other)| class.meets(other))
+    }
+
+    /// Everybody whom the policy lets talk to `member`, in or not, in the order of ids.
+    pub(crate) fn reach_of(&self, member: &Member) -> Vec<&Arc<Member>> {
+        let Some(class) = self.reach.class_of.get(&member.node) else {
+            return Vec::new();
+        };
+        let met = self
+            .reach
+            .members
+            .iter()
+            .filter(|(other, _)| class.meets(other));
+        let mut reached: Vec<_> = met
+            .flat_map(|(_, nodes)| nodes)
+            .filter(|node| **node != member.node)
+            .filter_map(|node| self.nodes.get(node))
+            .collect();
+        reached.sort_unstable_by_key(|peer| peer.node);
+        reached
+    }
+
+    fn put(&mut self, changed: WithCertificate, policy: Option<&Policy>, genesis: &Genesis) {
+        let Some(member) = Member::of(changed) else {
+            return;
+        };
         if let Some(before) = self.nodes.get(&member.node) {
             self.changes.remove(&before.changed);
         }
-        self.version = self.version.max(member.changed);
         self.changes.insert(member.changed, member.node);
+        self.reach.put(&member, policy, genesis);
         self.nodes.insert(member.node, Arc::new(member));
     }
 }
 
-impl Authority {
-    /// The directory, as of now.
-    pub(super) async fn directory(&self) -> Result<Arc<Directory>, StoreError> {
-        let mut connection = self.0.store.read().await?;
-        let version: Sequence = counter::last(&mut connection, "roster")
-            .await?
-            .unwrap_or_default();
-        let held = Arc::clone(
-            &self
-                .0
-                .directory
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if held.version >= version {
-            return Ok(held);
+impl Reach {
+    fn of(
+        nodes: &BTreeMap<NodeId, Arc<Member>>,
+        policy: Option<&Policy>,
+        genesis: &Genesis,
+        under: (Option<Sequence>, Option<Revision>),
+    ) -> Self {
+        let mut reach = Self {
+            under,
+            ..Self::default()
+        };
+        for member in nodes.values() {
+            reach.put(member, policy, genesis);
         }
-        let mut fresh = (*held).clone();
-        for node in node::changed_since(&mut connection, held.version).await? {
-            if let Some(member) = member(&mut connection, &node).await? {
-                fresh.put(member);
+        reach
+    }
+
+    fn put(&mut self, member: &Member, policy: Option<&Policy>, genesis: &Genesis) {
+        if let Some(before) = self.class_of.remove(&member.node)
+            && let Some(nodes) = self.members.get_mut(&before)
+        {
+            nodes.remove(&member.node);
+            if nodes.is_empty() {
+                self.members.remove(&before);
             }
         }
-        fresh.version = fresh.version.max(version);
-        let fresh = Arc::new(fresh);
-        let mut held = self
-            .0
-            .directory
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if held.version < fresh.version {
-            *held = Arc::clone(&fresh);
-        }
-        Ok(fresh)
+        let class = policy.map(|policy| policy.class_of(&member.subject(genesis)));
+        let Some(class) = class.filter(|class| !class.is_nobody()) else {
+            return;
+        };
+        let shared = self.members.get_key_value(&class);
+        let class =
+            shared.map_or_else(|| Arc::new(class.clone()), |(shared, _)| Arc::clone(shared));
+        let nodes = self.members.entry(Arc::clone(&class)).or_default();
+        nodes.insert(member.node);
+        self.class_of.insert(member.node, class);
     }
-}
-
-/// What the directory holds of a node; nothing of one that was never in.
-async fn member(connection: &mut Connection, node: &Node) -> Result<Option<Member>, StoreError> {
-    let Some(((serial, not_after), (ipv4, ipv6))) = node
-        .serial
-        .zip(node.not_after)
-        .zip(node.ipv4.zip(node.ipv6))
-    else {
-        return Ok(None);
-    };
-    let Some(certificate) = certificate::digest(connection, serial).await? else {
-        return Ok(None);
-    };
-    Ok(Some(Member {
-        node: node.node,
-        name: node.name.clone(),
-        roles: node.roles.clone(),
-        tags: node.tags.clone(),
-        routes: node.routes.clone(),
-        addresses: [Prefix::host(ipv4.into()), Prefix::host(ipv6.into())],
-        serial,
-        certificate,
-        not_after,
-        is_in: node.status == NodeStatus::Allowed,
-        changed: node.changed,
-        described: node.described,
-    }))
 }

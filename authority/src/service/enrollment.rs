@@ -1,15 +1,15 @@
 //! Enrolment: who comes in, and by whose word.
 
 use tidegate_proto::api::{Enroll, Enrolled};
-use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Signed};
+use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Sequence, Signed};
 
 use super::audit::{Entry, Event};
 use super::{
     Approval, Authority, Caller, EnrollError, InviteError, InviteView, MembershipError, NodeError,
-    NodeStatus, Operation, challenges,
+    NodeStatus, Notice, Operation, challenges,
 };
 use crate::store::node::Node;
-use crate::store::{Tx, address, certificate, epoch, invite, node, recovery};
+use crate::store::{StoreError, Tx, address, certificate, counter, epoch, invite, node, recovery};
 
 impl Authority {
     /// Takes a newcomer in, or lets it wait. The request was signed by `keys.identity`.
@@ -74,15 +74,15 @@ impl Authority {
         request: &Enroll,
         caller: &Caller,
     ) -> Result<Signed<Certificate>, EnrollError> {
-        let changed = self.change_keys(tx, &mut node, &request.keys, caller).await;
-        changed.map_err(|error| match error {
+        let renewed = self.renew_for(tx, &mut node, &request.keys, caller).await;
+        renewed.map_err(|error| match error {
             NodeError::Keys(error) => error,
             NodeError::Access(error) => error.into(),
             NodeError::Sign(error) => error.into(),
             NodeError::Store(error) => error.into(),
-            _ => EnrollError::OldKeys,
-        })?;
-        self.issue(tx, &mut node, caller).await
+            NodeError::ChangedAlready(again) => EnrollError::ChangedAlready(again),
+            other => StoreError::Failed(other.to_string()).into(),
+        })
     }
 
     /// A node that an operator lets come back, with keys that it never had.
@@ -98,9 +98,8 @@ impl Authority {
         if had || node.sealing.hash() == sealing || node.wireguard == request.keys.wireguard {
             return Err(EnrollError::OldKeys);
         }
-        if address::wireguard_owner(tx.connection(), &request.keys.wireguard).await?
-            == Some(node.node)
-        {
+        let owner = address::wireguard_owner(tx.connection(), &request.keys.wireguard).await?;
+        if owner == Some(node.node) {
             return Err(EnrollError::OldKeys);
         }
         node.wireguard = request.keys.wireguard;
@@ -121,7 +120,7 @@ impl Authority {
         caller: &Caller,
     ) -> Result<Enrolled, EnrollError> {
         let waiting = known.is_some();
-        let mut node = self.newcomer(tx, known, request)?;
+        let node = self.newcomer(tx, known, request)?;
         let now = tx.now();
         let owner = address::wireguard_owner(tx.connection(), &node.wireguard).await?;
         if owner.is_some_and(|owner| owner != node.node) {
@@ -130,21 +129,38 @@ impl Authority {
         if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
             return Err(EnrollError::NameTaken(node.name));
         }
-        if let Some(token) = &request.token {
-            let invite = redeem(tx, token.hash()).await?;
-            node.roles = invite.roles;
-            node.tags = invite.tags;
-            return self
-                .let_in(tx, node, "came with an invite", caller)
-                .await
-                .map(Enrolled::Admitted);
-        }
-        if !waiting && node::pending(tx.connection()).await? >= i64::from(self.0.limits.pending) {
+        let Some(token) = &request.token else {
+            return self.keep_waiting(tx, node, waiting, caller).await;
+        };
+        let invite = redeem(tx, token.hash()).await?;
+        let node = Node {
+            roles: invite.roles,
+            tags: invite.tags,
+            ..node
+        };
+        let certificate = self.let_in(tx, node, "came with an invite", caller).await?;
+        Ok(Enrolled::Admitted(certificate))
+    }
+
+    /// Has a newcomer wait for an operator. Asking again leaves no trace but the keys: whoever asks often makes nothing
+    /// grow, and what an operator saw is what it approves.
+    async fn keep_waiting(
+        &self,
+        tx: &mut Tx,
+        node: Node,
+        waiting: bool,
+        caller: &Caller,
+    ) -> Result<Enrolled, EnrollError> {
+        let limit = i64::from(self.0.limits.pending);
+        if !waiting && node::pending(tx.connection()).await? >= limit {
             return Err(EnrollError::TooManyPending);
         }
-        self.touch(tx, &mut node).await?;
-        let entry = Entry::new(Event::NodePending, &caller.actor, node.node);
-        self.record(tx, entry.with("name", &node.name)).await?;
+        node::save(tx.connection(), &node).await?;
+        if !waiting {
+            tx.announce(Notice::Pending(node.node));
+            let entry = Entry::new(Event::NodePending, &caller.actor, node.node);
+            self.record(tx, entry.with("name", &node.name)).await?;
+        }
         Ok(Enrolled::Pending)
     }
 
@@ -159,6 +175,9 @@ impl Authority {
         if let Some(node) = &known {
             let reason = node.reason.to_string();
             match node.status {
+                NodeStatus::Pending if node.name != request.name && request.token.is_none() => {
+                    return Err(EnrollError::WaitsAs(node.name.clone()));
+                }
                 NodeStatus::Pending => {}
                 NodeStatus::Denied => return Err(EnrollError::Denied(reason)),
                 _ => return Err(EnrollError::Revoked(reason)),
@@ -182,8 +201,8 @@ impl Authority {
             serial: None,
             not_after: None,
             keys_changed_at: now,
-            changed: Default::default(),
-            described: Default::default(),
+            changed: Sequence::default(),
+            described: Sequence::default(),
             offline_since: None,
             enrolled_at: known.map_or(now, |node| node.enrolled_at),
         })
@@ -220,7 +239,7 @@ impl Authority {
         node.since = now;
         node.keys_changed_at = now - tidegate_proto::Span::from_hours(24);
         node.offline_since = None;
-        node.described = crate::store::counter::next(tx.connection(), "roster", now).await?;
+        node.described = counter::next(tx.connection(), "roster", now).await?;
         let signed = self.issue::<EnrollError>(tx, &mut node, caller).await?;
         epoch::reopen(tx.connection(), now).await?;
         self.has_work(tx);
@@ -309,7 +328,9 @@ impl Authority {
             let entry = Entry::new(Event::NodeDenied, &caller.actor, node.node);
             this.record(tx, entry.with("reason", &reason)).await?;
             node.reason = reason;
-            Ok(this.touch(tx, &mut node).await?)
+            node::save(tx.connection(), &node).await?;
+            tx.announce(Notice::Pending(node.node));
+            Ok(())
         })
         .await
     }

@@ -10,35 +10,57 @@ use crate::store::epoch::Epoch;
 use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
 impl Authority {
-    /// Opens the next epoch if its lead has begun; the first if there is none.
+    /// Opens the next epoch if its lead has begun; the first if there is none. One is open ahead at most.
     pub(super) async fn open_due(&self, tx: &mut Tx) -> Result<(), EpochError> {
         let now = tx.now();
+        let ceilings = self.trust().chain.genesis().ceilings;
         let settings = self.settings(tx.connection()).await?;
-        settings.check(&self.trust().chain.genesis().ceilings)?;
-        let last = epoch::last(tx.connection()).await?;
-        let window = match &last {
-            None => EpochWindow {
-                number: EpochNumber::default(),
-                starts: now,
-                ends: now + settings.epoch,
-            },
-            Some(last) if now < last.ends - settings.lead => return Ok(()),
-            Some(last) => window(last)
-                .following(&settings, now)
-                .ok_or(EpochError::NoNumbers)?,
+        settings.check(&ceilings)?;
+        let mut last = epoch::last(tx.connection()).await?;
+        if let Some(void) = last.take_if(|last| last.starts > now + ceilings.lead) {
+            self.note_void(tx, &void).await?; // opened by a clock that was ahead; nobody uses it
+        } else if last
+            .as_ref()
+            .is_some_and(|last| now < opening(last, &settings))
+        {
+            return Ok(());
+        }
+        if let Some(last) = last.as_ref().filter(|last| last.ends < now) {
+            self.note_gap(tx, last).await?;
+        }
+        let number = next_number(tx).await?;
+        let starts = last.map_or(now, |last| last.ends.max(now));
+        let window = EpochWindow {
+            number,
+            starts,
+            ends: starts + settings.epoch,
         };
-        let number = next_number(tx, last.as_ref()).await?;
-        let late = last.is_some_and(|last| last.ends < now);
-        let opened = self.draw_epoch(EpochWindow { number, ..window }, 0, &settings)?;
-        epoch::open(tx.connection(), &opened, now).await?;
-        counter::raise(tx.connection(), "epoch", number.stored()).await?;
-        let entry = Entry::new(Event::EpochOpened, &Actor::System, number)
+        let opened = self.draw_epoch(window, 0, &settings)?;
+        self.keep_opened(tx, &opened).await
+    }
+
+    async fn keep_opened(&self, tx: &mut Tx, opened: &Epoch) -> Result<(), EpochError> {
+        let now = tx.now();
+        epoch::open(tx.connection(), opened, now).await?;
+        counter::raise(tx.connection(), "epoch", opened.number.stored()).await?;
+        let entry = Entry::new(Event::EpochOpened, &Actor::System, opened.number)
             .time("starts", opened.starts)
-            .time("ends", opened.ends)
-            .with("late", if late { "yes" } else { "no" });
-        self.record(tx, entry).await?;
-        self.has_work(tx);
-        Ok(())
+            .time("ends", opened.ends);
+        Ok(self.record(tx, entry).await?)
+    }
+
+    /// Says for how long there was no epoch, as after downtime.
+    async fn note_gap(&self, tx: &mut Tx, last: &Epoch) -> Result<(), StoreError> {
+        let entry = Entry::new(Event::EpochGap, &Actor::System, last.number)
+            .time("from", last.ends)
+            .time("until", tx.now());
+        self.record(tx, entry).await
+    }
+
+    /// Says that an epoch is left out that lies further ahead than any lead.
+    async fn note_void(&self, tx: &mut Tx, void: &Epoch) -> Result<(), StoreError> {
+        let entry = Entry::new(Event::EpochVoid, &Actor::System, void.number);
+        self.record(tx, entry.time("starts", void.starts)).await
     }
 
     /// An epoch with a fresh secret.
@@ -111,8 +133,10 @@ impl Authority {
         let now = tx.now();
         let settings = self.settings(tx.connection()).await?;
         settings.check(&self.trust().chain.genesis().ceilings)?;
+        let ceilings = self.trust().chain.genesis().ceilings;
         let last = epoch::last(tx.connection()).await?;
-        if let Some(ahead) = last.as_ref().filter(|last| last.starts > now) {
+        let is_ahead = |last: &&Epoch| last.starts > now && last.starts <= now + ceilings.lead;
+        if let Some(ahead) = last.as_ref().filter(is_ahead) {
             let window = EpochWindow {
                 number: ahead.number,
                 starts: now,
@@ -122,15 +146,13 @@ impl Authority {
             epoch::redraw(tx.connection(), &fresh).await?;
             return Ok(fresh);
         }
-        let number = next_number(tx, last.as_ref()).await?;
         let window = EpochWindow {
-            number,
+            number: next_number(tx).await?,
             starts: now,
             ends: now + settings.epoch,
         };
         let fresh = self.draw_epoch(window, 0, &settings)?;
-        epoch::open(tx.connection(), &fresh, now).await?;
-        counter::raise(tx.connection(), "epoch", number.stored()).await?;
+        self.keep_opened(tx, &fresh).await?;
         Ok(fresh)
     }
 
@@ -150,26 +172,25 @@ impl Authority {
         let mut connection = self.0.store.read().await?;
         let settings = self.settings(&mut connection).await?;
         let last = epoch::last(&mut connection).await?;
-        Ok(last.map_or_else(UnixTime::default, |last| last.ends - settings.lead))
+        Ok(last.map_or_else(UnixTime::default, |last| opening(&last, &settings)))
     }
 }
 
+/// When the epoch behind `last` is opened: one lead before it begins, and not before `last` itself has begun, however
+/// long a new policy's lead is.
+fn opening(last: &Epoch, settings: &EpochSettings) -> UnixTime {
+    (last.ends - settings.lead).max(last.starts)
+}
+
 /// One more than any number that was ever given out, in this database or, after a restore, in a later one.
-async fn next_number(tx: &mut Tx, last: Option<&Epoch>) -> Result<EpochNumber, EpochError> {
+async fn next_number(tx: &mut Tx) -> Result<EpochNumber, EpochError> {
     recovery::refuse(tx.connection()).await?;
     let counted: Option<EpochNumber> = counter::last(tx.connection(), "epoch").await?;
+    let last = epoch::last(tx.connection()).await?;
     let highest = counted
         .max(last.map(|last| last.number))
         .unwrap_or_default();
     highest.next().ok_or(EpochError::NoNumbers)
-}
-
-fn window(epoch: &Epoch) -> EpochWindow {
-    EpochWindow {
-        number: epoch.number,
-        starts: epoch.starts,
-        ends: epoch.ends,
-    }
 }
 
 fn view(epoch: &Epoch, released: u32) -> EpochView {

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::{Accepted, Genesis, SignError, Signed, SigningKey, TrustChain};
+use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, SigningKey, TrustChain};
 
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
 use super::{AccessError, Authority, Caller, Notice};
-use crate::store::{Store, StoreError, Tx, counter, genesis, policy, recovery};
+use crate::store::{Connection, Store, StoreError, Tx, epoch, genesis, list, recovery};
 
 /// Follows the chain: what the database holds, and then what `outside` adds, which is kept as well.
 pub(super) async fn follow(
@@ -15,23 +15,20 @@ pub(super) async fn follow(
     outside: Vec<Signed<Genesis>>,
 ) -> Result<TrustChain, OpenError> {
     let kept = genesis::all(&mut *store.read().await?).await?;
-    let mut all = kept.iter().chain(&outside);
-    let mut chain = TrustChain::trusting(all.next().ok_or(OpenError::NoGenesis)?)?;
+    let known = kept.first().or(outside.first());
+    let mut chain = TrustChain::trusting(known.ok_or(OpenError::NoGenesis)?)?;
     let mut fresh = Vec::new();
     if kept.is_empty() {
         fresh.push((chain.genesis().revision, chain.genesis().signed().clone()));
     }
-    for genesis in all {
-        if chain.succeed(genesis)? == Accepted::New {
-            fresh.push((chain.genesis().revision, genesis.clone()));
+    for genesis in &kept {
+        chain.succeed(genesis)?;
+    }
+    for genesis in outside {
+        if chain.succeed(&genesis)? == Accepted::New {
+            fresh.push((chain.genesis().revision, genesis));
         }
     }
-    fresh.drain(
-        ..fresh
-            .iter()
-            .take_while(|(revision, _)| revision.value() <= kept.len() as u64)
-            .count(),
-    );
     let keep = async move |tx: &mut Tx| -> Result<(), StoreError> {
         for (revision, signed) in &fresh {
             genesis::keep(tx.connection(), *revision, signed).await?;
@@ -50,7 +47,27 @@ impl Authority {
         genesis::all(&mut *self.0.store.read().await?).await
     }
 
-    /// Puts a succession in force: policy and list are signed anew under its keys.
+    /// The keys and rules of the genesis in force as this connection sees it: another server on this database may have
+    /// put a succession in force.
+    pub(super) async fn trust_in_force(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Arc<Trust>, StoreError> {
+        let held = self.trust();
+        let latest = genesis::latest(connection).await?;
+        if latest.is_none_or(|latest| latest == held.revision()) {
+            return Ok(held);
+        }
+        let behind = |error: OpenError| StoreError::Behind(error.to_string());
+        let chain = chain_of(&genesis::all(connection).await?).map_err(behind)?;
+        let fresh = Arc::new(Trust::of(chain, &self.keys()).map_err(behind)?);
+        let mut trust = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
+        *trust = Arc::clone(&fresh);
+        Ok(fresh)
+    }
+
+    /// Puts a succession in force: policy and list are signed anew under its keys, certificates and grants as well where
+    /// those of before do not count any more.
     pub async fn install_genesis(
         &self,
         genesis: Signed<Genesis>,
@@ -60,33 +77,12 @@ impl Authority {
         if chain.succeed(&genesis)? == Accepted::Known {
             return Ok(());
         }
-        let trust = Arc::new(Trust::of(chain, &self.keys())?);
-        self.effect(async move |this, tx| this.install_within(tx, &genesis, trust, &caller).await)
-            .await
-    }
-
-    async fn install_within(
-        &self,
-        tx: &mut Tx,
-        genesis: &Signed<Genesis>,
-        trust: Arc<Trust>,
-        caller: &Caller,
-    ) -> Result<(), OpenError> {
-        let refused = |error: AccessError| OpenError::Refused(error.to_string());
-        self.spend(tx, caller).await.map_err(refused)?;
-        let revision = trust.chain.genesis().revision;
-        genesis::keep(tx.connection(), revision, genesis).await?;
-        self.sign_policy_anew::<OpenError>(tx, &trust).await?;
-        let entry = Entry::new(Event::GenesisSucceeded, &caller.actor, revision);
-        self.record(tx, entry.with("digest", genesis.digest()))
-            .await?;
-        let inner = Arc::clone(&self.0);
-        tx.after_commit(move || {
-            *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust
-        });
-        self.announce(tx, Notice::Genesis);
-        self.has_work(tx); // the next tick signs the list anew
-        Ok(())
+        let revision = chain.genesis().revision;
+        Trust::of(chain, &self.keys())?;
+        self.effect(async move |this, tx| {
+            this.install_within(tx, &genesis, revision, &caller).await
+        })
+        .await
     }
 
     /// Takes on the signing keys and the successions that were put into the data directory meanwhile. True if there
@@ -104,36 +100,62 @@ impl Authority {
         Ok(self.trust().revision() > before)
     }
 
-    /// Signs the policy again if it was signed under an earlier genesis, as after a succession that was installed
-    /// while the authority was down.
-    pub(super) async fn refresh_policy(&self, tx: &mut Tx) -> Result<(), OpenError> {
-        if recovery::current(tx.connection()).await?.is_some() {
-            return Ok(());
+    async fn install_within(
+        &self,
+        tx: &mut Tx,
+        genesis: &Signed<Genesis>,
+        revision: Revision,
+        caller: &Caller,
+    ) -> Result<(), OpenError> {
+        let refused = |error: AccessError| OpenError::Refused(error.to_string());
+        self.spend(tx, caller).await.map_err(refused)?;
+        let latest = genesis::latest(tx.connection()).await?;
+        if latest.and_then(Revision::next) != Some(revision) {
+            let first = "another succession came first; try again";
+            return Err(OpenError::Refused(first.to_owned()));
         }
-        let trust = self.trust();
-        match self.policy_in_force(tx.connection()).await? {
-            Some(in_force) if in_force.policy.revision < trust.revision() => {
-                self.sign_policy_anew(tx, &trust).await
-            }
-            _ => Ok(()),
-        }
+        genesis::keep(tx.connection(), revision, genesis).await?;
+        self.trust_in_force(tx.connection()).await?;
+        let entry = Entry::new(Event::GenesisSucceeded, &caller.actor, revision);
+        self.record(tx, entry.with("digest", genesis.digest()))
+            .await?;
+        self.keep_up(tx).await
     }
 
-    /// Puts the policy in force once more, as the next version and under the keys of `trust`.
-    pub(super) async fn sign_policy_anew<E>(&self, tx: &mut Tx, trust: &Trust) -> Result<(), E>
+    /// Has list and policy be of the genesis in force, and the list a fresh one.
+    pub(super) async fn keep_up<E>(&self, tx: &mut Tx) -> Result<(), E>
     where
         E: From<StoreError> + From<SignError>,
     {
-        let Some(in_force) = self.policy_in_force(tx.connection()).await? else {
-            return Ok(());
-        };
-        let now = tx.now();
-        let mut again = in_force.policy.clone();
-        again.version = counter::next(tx.connection(), "policy", now).await?;
-        (again.revision, again.issued_at) = (trust.revision(), now);
-        let signed = trust.signer.sign(&again)?;
-        policy::keep(tx.connection(), &again, &signed).await?;
-        self.announce(tx, Notice::Policy(again.version));
+        if recovery::current(tx.connection()).await?.is_some() {
+            return Ok(()); // whatever is signed now would lack what was decided since the backup
+        }
+        let revision = self.trust().revision();
+        let place = list::place(tx.connection()).await?;
+        let succeeded = place.is_some_and(|place| place.revision != revision);
+        self.refresh_list::<E>(tx).await?;
+        if let Some(in_force) = self.policy_in_force(tx.connection()).await?
+            && in_force.policy.revision != revision
+        {
+            self.sign_policy_anew::<E>(tx, &in_force).await?;
+        }
+        if succeeded {
+            let now = tx.now();
+            epoch::reopen(tx.connection(), now).await?;
+            self.tell_full_rosters(tx).await?;
+            tx.announce(Notice::Genesis);
+            self.has_work(tx);
+        }
         Ok(())
     }
+}
+
+/// The chain that `revisions` make, the first first.
+fn chain_of(revisions: &[Signed<Genesis>]) -> Result<TrustChain, OpenError> {
+    let (first, others) = revisions.split_first().ok_or(OpenError::NoGenesis)?;
+    let mut chain = TrustChain::trusting(first)?;
+    for genesis in others {
+        chain.succeed(genesis)?;
+    }
+    Ok(chain)
 }

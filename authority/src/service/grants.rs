@@ -14,7 +14,7 @@ use super::authority::{Trust, rng};
 use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
-use crate::store::grant::{Outgoing, Recipient};
+use crate::store::grant::{Drawing, Outgoing, Recipient};
 use crate::store::{StoreError, Tx, epoch, grant, list, recovery};
 
 /// Grants that are released in one transaction: few enough that a revocation never waits long behind them.
@@ -69,6 +69,14 @@ impl Authority {
             .find(|epoch| !epoch.complete && epoch.ends > now))
     }
 
+    fn drawing(&self, epoch: &Epoch) -> Drawing {
+        Drawing {
+            epoch: epoch.number,
+            redraw: epoch.redraw,
+            since: self.trust().chain.genesis().authority.since,
+        }
+    }
+
     /// Prepares one batch, and releases it if nothing has changed under it.
     async fn release_batch(
         &self,
@@ -77,9 +85,8 @@ impl Authority {
     ) -> Result<Released, EpochError> {
         let (recipients, list) = {
             let mut connection = self.0.store.read().await?;
-            let place = (epoch.number, epoch.redraw);
-            let now = self.clock().now();
-            let recipients = grant::missing(&mut connection, place, now, node, AT_ONCE).await?;
+            let (drawing, now) = (self.drawing(&epoch), self.clock().now());
+            let recipients = grant::missing(&mut connection, drawing, now, node, AT_ONCE).await?;
             (recipients, list::place(&mut connection).await?)
         };
         let list =
@@ -130,27 +137,20 @@ impl Authority {
             .iter()
             .any(|live| (live.number, live.redraw) == (epoch.number, epoch.redraw));
         let place = list::place(tx.connection()).await?;
-        if !same || place != Some(batch.list) {
+        let revision = self.trust().revision();
+        let signed_now = batch.trust.revision() == revision && batch.list.revision == revision;
+        if !same || place != Some(batch.list) || !signed_now {
             return Ok(Released::Stale);
         }
-        let place = (epoch.number, epoch.redraw);
+        let drawing = self.drawing(epoch);
         let ends = grants
             .first()
             .zip(grants.last())
             .map(|(first, last)| (first.release.node, last.release.node));
         let Some(ends) = ends else {
-            if !nobody_left {
-                return Ok(Released::Impossible);
-            }
-            if grant::missing(tx.connection(), place, now, None, 1)
-                .await?
-                .is_empty()
-            {
-                epoch::set_complete(tx.connection(), epoch.number, epoch.redraw).await?;
-            }
-            return Ok(Released::All);
+            return self.close_drawing(tx, drawing, nobody_left).await;
         };
-        let may = grant::still_missing(tx.connection(), place, now, ends).await?;
+        let may = grant::still_missing(tx.connection(), drawing, now, ends).await?;
         grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
         if grants.is_empty() {
             return Ok(Released::Some); // another server was faster
@@ -165,8 +165,26 @@ impl Authority {
             .count("grants", nodes.len())
             .count("list", batch.list.sequence);
         self.record(tx, entry).await?;
-        self.announce(tx, Notice::Grants(epoch.number, nodes));
+        tx.announce(Notice::Grants(epoch.number, nodes));
         Ok(Released::Some)
+    }
+
+    /// Notes that everybody who may have a grant has it, if that is so.
+    async fn close_drawing(
+        &self,
+        tx: &mut Tx,
+        drawing: Drawing,
+        nobody_left: bool,
+    ) -> Result<Released, EpochError> {
+        if !nobody_left {
+            return Ok(Released::Impossible);
+        }
+        let now = tx.now();
+        let missing = grant::missing(tx.connection(), drawing, now, None, 1).await?;
+        if missing.is_empty() {
+            epoch::set_complete(tx.connection(), drawing.epoch, drawing.redraw).await?;
+        }
+        Ok(Released::All)
     }
 
     /// The grants that a member may hold now; what is due and was not released yet is released.
@@ -215,9 +233,9 @@ impl Authority {
         let mut connection = self.0.store.read().await?;
         let now = self.clock().now();
         for epoch in epoch::live(&mut connection, now).await? {
-            let place = (epoch.number, epoch.redraw);
+            let drawing = self.drawing(&epoch);
             if epoch.ends > now
-                && !grant::missing(&mut connection, place, now, Some(node), 1)
+                && !grant::missing(&mut connection, drawing, now, Some(node), 1)
                     .await?
                     .is_empty()
             {

@@ -4,6 +4,7 @@
 //! the [`Caller`] who asks for it; a signed request's nonce is spent in the effect's transaction.
 
 pub mod access;
+mod addresses;
 mod alarms;
 pub mod audit;
 mod audit_log;
@@ -33,7 +34,9 @@ mod revocations;
 mod rosters;
 mod shape;
 mod stream;
+mod telling;
 pub mod tokens;
+mod view;
 
 pub use access::{AccessError, Actor, Caller, Rights, SpentNonce};
 pub use alarms::Alarm;
@@ -52,6 +55,6 @@ pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,
     NodeView, PolicyCheck, Presence, RevocationView,
 };
-pub use stream::{Common, NodeStream, Outgoing, Told};
+pub use stream::{NodeStream, Rendered, Told};
 pub use tidegate_proto::api::Operation;
 pub use tokens::{ApiToken, MadeToken, TokenError};

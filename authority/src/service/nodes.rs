@@ -36,7 +36,13 @@ impl Authority {
         let mut connection = self.0.store.read().await?;
         let found = match node {
             NodeRef::Id(id) => node::load(&mut connection, *id).await?,
-            NodeRef::Name(name) => node::by_name(&mut connection, name).await?,
+            NodeRef::Name(name) => {
+                let mut named = node::by_name(&mut connection, name).await?;
+                if named.len() > 1 {
+                    return Err(ReadError::Ambiguous);
+                }
+                named.pop()
+            }
         };
         Ok(self
             .shown(&mut connection, found.ok_or(ReadError::NoNode)?)

@@ -1,7 +1,6 @@
 //! Nodes that are there and do not confirm a revocation: a fault, or somebody who keeps them from hearing.
 
 use tidegate_proto::NodeId;
-use tidegate_proto::bound::Progress;
 
 use super::audit::{Entry, Event};
 use super::{Actor, Authority};
@@ -16,14 +15,13 @@ impl Authority {
         &self,
         tx: &mut Tx,
         kept: &revocation::Kept,
-        progress: &Progress,
     ) -> Result<(), StoreError> {
+        let now = tx.now();
         let due = kept.view.since + self.0.limits.receipt_overdue;
-        if tx.now() < due || progress.outstanding.is_empty() {
+        if now < due {
             return Ok(());
         }
-        let mut late = overdue::unnoted(tx.connection(), kept.view.list, due).await?;
-        late.retain(|node| progress.outstanding.contains_key(node));
+        let late = overdue::unnoted(tx.connection(), kept.view.list, due, now).await?;
         if late.is_empty() {
             return Ok(());
         }

@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::policy::{Policy, PolicyFile, Subject};
-use tidegate_proto::{Digest, Document as _, EpochSettings, Sequence, Signed};
+use tidegate_proto::policy::{Condition, Consequence, MembershipRule, Policy, PolicyFile, Subject};
+use tidegate_proto::{
+    Digest, Document as _, EpochCeilings, EpochSettings, Sequence, SignError, Signed, Span,
+};
 
 use super::audit::{Entry, Event};
-use super::{Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError};
+use super::{
+    Actor, Authority, Caller, Notice, Operation, PolicyChangeError, PolicyCheck, ReadError,
+};
 use crate::store::{Connection, Counted as _, StoreError, Tx, corrupt, counter, policy};
 
 /// The policy in force, read once.
@@ -50,17 +54,17 @@ impl Authority {
         Ok(Some(fresh))
     }
 
-    /// How long things last: by the policy, or by the genesis while there is none.
+    /// How long things last: by the policy, or by the genesis while there is none. Never longer than the genesis in force
+    /// lets it: a succession may have lowered its ceilings below what the policy says.
     pub(super) async fn settings(
         &self,
         connection: &mut Connection,
     ) -> Result<EpochSettings, StoreError> {
         let in_force = self.policy_in_force(connection).await?;
-        Ok(
-            in_force.map_or(self.trust().chain.genesis().epochs, |in_force| {
-                in_force.policy.epochs
-            }),
-        )
+        let trust = self.trust();
+        let genesis = trust.chain.genesis();
+        let settings = in_force.map_or(genesis.epochs, |in_force| in_force.policy.epochs);
+        Ok(within(settings, &genesis.ceilings))
     }
 
     /// The policy in force.
@@ -98,9 +102,10 @@ impl Authority {
             self.clock().now(),
         );
         self.check_sound(&policy)?;
-        let directory = self.directory().await?;
+        let view = self.view().await?;
         let without_rules = |subject: Subject<'_>| policy.rules_for(subject).is_empty();
-        let isolated = directory
+        let isolated = view
+            .directory
             .members()
             .filter(|member| without_rules(member.subject(trust.chain.genesis())))
             .map(|member| member.name.clone())
@@ -109,6 +114,7 @@ impl Authority {
     }
 
     pub(super) fn check_sound(&self, policy: &Policy) -> Result<(), PolicyChangeError> {
+        check_carried_out(policy)?;
         policy.check().map_err(PolicyChangeError::Rule)?;
         policy
             .check_within(self.trust().chain.genesis(), self.clock().now())
@@ -164,6 +170,7 @@ impl Authority {
         let verified = signed.verify(&self.keyring(), self.clock().now());
         let policy =
             (*verified.map_err(|error| PolicyChangeError::Refused(error.to_string()))?).clone();
+        check_carried_out(&policy)?;
         self.effect(async move |this, tx| -> Result<(), PolicyChangeError> {
             this.admit(tx, &caller, Operation::ChangePolicy).await?;
             let before = this.policy_in_force(tx.connection()).await?;
@@ -200,13 +207,69 @@ impl Authority {
         self.judge_operators(tx, known.unwrap_or_default(), &policy.operators, caller)
             .await?;
         policy::keep(tx.connection(), &policy, &signed).await?;
-        let now = tx.now();
-        let version: Sequence = counter::next(tx.connection(), "roster", now).await?;
-        counter::raise(tx.connection(), "roster-full", version.stored()).await?;
-        self.announce(tx, Notice::Policy(policy.version));
+        self.tell_full_rosters(tx).await?;
+        tx.announce(Notice::Policy(policy.version));
         let entry = Entry::new(Event::PolicyChanged, &caller.actor, policy.version);
         self.record(tx, entry.with("digest", signed.digest()))
             .await?;
         Ok(signed)
+    }
+}
+
+/// The settings, as far as the ceilings let them.
+fn within(settings: EpochSettings, ceilings: &EpochCeilings) -> EpochSettings {
+    let epoch = settings.epoch.min(ceilings.epoch);
+    let beyond = ceilings.lease.as_millis().saturating_sub(epoch.as_millis());
+    EpochSettings {
+        epoch,
+        overlap: settings
+            .overlap
+            .min(ceilings.overlap)
+            .min(epoch.divided_by(2)),
+        lead: settings.lead.min(ceilings.lead).min(epoch),
+        offline_tolerance: settings.offline_tolerance.min(Span::from_millis(beyond)),
+        certificate: settings.certificate.min(ceilings.certificate),
+    }
+}
+
+/// Refuses rules that would say something and do nothing.
+fn check_carried_out(policy: &Policy) -> Result<(), PolicyChangeError> {
+    let known = |rule: &&MembershipRule| {
+        matches!(
+            (&rule.when, rule.then),
+            (Condition::SilentFor(_), Consequence::Offline)
+        )
+    };
+    let unknown = policy.membership.iter().find(|rule| !known(rule));
+    unknown.map_or(Ok(()), |rule| {
+        Err(PolicyChangeError::NotCarriedOut(rule.name.clone()))
+    })
+}
+
+impl Authority {
+    /// Signs the policy in force once more, under the genesis in force.
+    pub(super) async fn sign_policy_anew<E>(&self, tx: &mut Tx, in_force: &InForce) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SignError>,
+    {
+        let (now, trust) = (tx.now(), self.trust());
+        let again = Policy {
+            version: counter::next(tx.connection(), "policy", now).await?,
+            revision: trust.revision(),
+            issued_at: now,
+            ..in_force.policy.clone()
+        };
+        let signed = trust.signer.sign(&again)?;
+        policy::keep(tx.connection(), &again, &signed).await?;
+        tx.announce(Notice::Policy(again.version));
+        let entry = Entry::new(Event::PolicySignedAnew, &Actor::System, again.version);
+        Ok(self.record(tx, entry).await?)
+    }
+
+    /// From here on nodes are told full rosters: what is known of a version before says too little.
+    pub(super) async fn tell_full_rosters(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let now = tx.now();
+        let version: Sequence = counter::next(tx.connection(), "roster", now).await?;
+        counter::raise(tx.connection(), "roster-full", version.stored()).await
     }
 }

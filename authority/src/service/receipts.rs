@@ -5,7 +5,7 @@ use tidegate_proto::{Keyring, Node as NodeKeys, NodeId, Receipt, Signed, Span};
 use super::audit::{Entry, Event};
 use super::{Authority, Caller, NodeError};
 use crate::store::node::Node;
-use crate::store::{Tx, list, node, receipt};
+use crate::store::{Tx, holder, list, node, receipt};
 
 /// How far a node's idea of the authority's time may be ahead.
 const AHEAD: Span = Span::from_minutes(2);
@@ -54,11 +54,16 @@ impl Authority {
             }
         }
         receipt::keep(tx.connection(), &receipt, &signed, now).await?;
-        let entry = Entry::new(Event::ReceiptAccepted, &caller.actor, node.node)
-            .count("list", receipt.list.sequence)
-            .time("applied_at", receipt.applied_at);
-        self.record(tx, entry).await?;
-        self.has_work(tx);
+        let confirmed =
+            holder::confirm(tx.connection(), node.node, receipt.list.sequence, now).await?;
+        if confirmed > 0 {
+            let entry = Entry::new(Event::ReceiptAccepted, &caller.actor, node.node)
+                .count("list", receipt.list.sequence)
+                .count("confirmed", confirmed)
+                .time("applied_at", receipt.applied_at);
+            self.record(tx, entry).await?;
+            self.has_work(tx);
+        }
         Ok(())
     }
 

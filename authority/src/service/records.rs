@@ -54,7 +54,7 @@ impl Authority {
             }
         }
         record::keep(tx.connection(), &record, &signed, from, now).await?;
-        self.announce(tx, Notice::Record(node.node));
+        tx.announce(Notice::Record(node.node));
         Ok(())
     }
 }

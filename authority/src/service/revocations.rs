@@ -1,29 +1,26 @@
 //! Revocations: the list, who is put on it and taken off, and how long that takes to reach everybody.
 
-use std::sync::{Arc, PoisonError};
-
 use tidegate_proto::api::{RevocationStatus, Revoke};
 use tidegate_proto::bound::PublishedBound;
 use tidegate_proto::{
-    BoundedList, NodeId, Reason, RevocationEntry, RevocationKind, RevocationList, Serial,
-    SignError, Signed, Span,
+    BoundedList, ListPlace, NodeId, Reason, RevocationEntry, RevocationKind, RevocationList,
+    Serial, SignError, Signed, Span, UnixTime,
 };
 
+use super::addresses::ADDRESS_HELD;
 use super::audit::{Entry, Event};
 use super::bounds::status;
-use super::certificates::longest_use;
+
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
 };
 use crate::store::node::Node;
 use crate::store::{
-    StoreError, Tx, address, counter, epoch, grant, list, node, recovery, revocation,
+    StoreError, Tx, address, counter, epoch, grant, holder, list, node, recovery, revocation,
 };
 
 /// How long a list is good before a fresh one is due.
 const LIST_DUE: Span = Span::from_hours(1);
-/// How long an address is held after its node is out.
-const ADDRESS_HELD: Span = Span::from_hours(30 * 24);
 
 impl Authority {
     /// Signs the list as it is now, as the next one, and tells of it.
@@ -47,12 +44,9 @@ impl Authority {
         list::keep(tx.connection(), &document, &signed).await?;
         let current = list::Current {
             place: document.place(),
-            issued_at: now,
             signed,
         };
-        let (inner, fresh) = (Arc::clone(&self.0), Arc::new(current.clone()));
-        tx.after_commit(move || inner.remember_list(fresh));
-        self.announce(tx, Notice::List(document.sequence));
+        tx.announce(Notice::List(document.sequence));
         Ok(current)
     }
 
@@ -65,12 +59,14 @@ impl Authority {
             return Ok(()); // whatever is signed now would lack what was decided since the backup
         }
         let now = tx.now();
-        let current = list::current(tx.connection()).await?;
         let revision = self.trust().revision();
-        let good = |current: &list::Current| {
-            current.place.revision == revision
-                && now.since(current.issued_at) < LIST_DUE.divided_by(2)
+        // One that is dated ahead was signed by a clock that was wrong.
+        let good = |(place, signed_at): &(ListPlace, UnixTime)| {
+            place.revision == revision
+                && *signed_at <= now
+                && now.since(*signed_at) < LIST_DUE.divided_by(2)
         };
+        let current = list::signed_at(tx.connection()).await?;
         if !current.as_ref().is_some_and(good) {
             self.publish_list::<E>(tx).await?;
         }
@@ -79,26 +75,7 @@ impl Authority {
 
     /// The revocation list in force.
     pub async fn revocation_list(&self) -> Result<Signed<RevocationList>, ReadError> {
-        let mut connection = self.0.store.read().await?;
-        recovery::refuse(&mut connection).await?;
-        let place = list::place(&mut connection)
-            .await?
-            .ok_or(ReadError::NotYet("revocation list"))?;
-        let cached = self
-            .0
-            .list
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(cached) = cached.filter(|cached| cached.place == place) {
-            return Ok(cached.signed.clone());
-        }
-        let current = list::current(&mut connection)
-            .await?
-            .ok_or(ReadError::NotYet("revocation list"))?;
-        let signed = current.signed.clone();
-        self.0.remember_list(Arc::new(current));
-        Ok(signed)
+        Ok(self.view().await?.list.signed.clone())
     }
 
     /// Puts a node out, for good or for now, and says how that stands.
@@ -135,10 +112,25 @@ impl Authority {
             ) => NodeStatus::Revoked,
             _ => return Err(MembershipError::WrongStatus(node.standing())),
         };
+        self.put_on_list(tx, &node, &revoke).await?;
         let now = tx.now();
-        let ceilings = self.trust().chain.genesis().ceilings;
+        (node.status, node.reason, node.since, node.offline_since) =
+            (status, revoke.reason, now, None);
+        grant::withdraw(tx.connection(), node.node).await?;
+        self.touch(tx, &mut node).await?;
+        self.redraw_ahead(tx).await?;
+        self.open_revocation(tx, &node, revoke.kind, caller).await
+    }
+
+    /// Has the next list say that a node is out, and holds what it was known by for as long as anybody may believe it.
+    async fn put_on_list(
+        &self,
+        tx: &mut Tx,
+        node: &Node,
+        revoke: &Revoke,
+    ) -> Result<(), MembershipError> {
+        let now = tx.now();
         list::expire(tx.connection(), now).await?;
-        let last = node.not_after.unwrap_or(now).max(now);
         let entry = RevocationEntry {
             identity: node.identity,
             serials_up_to: node.serial.unwrap_or_else(Serial::default),
@@ -146,27 +138,18 @@ impl Authority {
             reason: revoke.reason.clone(),
             since: now,
         };
-        list::put(
-            tx.connection(),
-            node.node,
-            &entry,
-            last + longest_use(&ceilings),
-        )
-        .await?;
+        let believed = self.believed_until(tx, node.node).await?;
+        list::put(tx.connection(), node.node, &entry, believed).await?;
         if list::size(tx.connection()).await? > RevocationList::MOST_ENTRIES as i64 {
             return Err(MembershipError::ListFull);
         }
-        if status == NodeStatus::Revoked {
-            let believed = ceilings.certificate.max(longest_use(&ceilings));
-            address::hold_names(tx.connection(), node.node, now + believed).await?;
-            address::hold(tx.connection(), node.node, now + believed.max(ADDRESS_HELD)).await?;
+        if revoke.kind == RevocationKind::Revoked {
+            list::lift(tx.connection(), &node.identity).await?;
+            address::hold_names(tx.connection(), node.node, believed).await?;
+            let held = believed.max(now + ADDRESS_HELD);
+            address::hold(tx.connection(), node.node, held).await?;
         }
-        (node.status, node.reason, node.since, node.offline_since) =
-            (status, revoke.reason, now, None);
-        grant::withdraw(tx.connection(), node.node).await?;
-        self.touch(tx, &mut node).await?;
-        self.redraw_ahead(tx).await?;
-        self.open_revocation(tx, &node, revoke.kind, caller).await
+        Ok(())
     }
 
     /// Publishes the list that first says so, and the bound that follows from the ledger.
@@ -187,9 +170,8 @@ impl Authority {
             since: now,
             bound: None,
         };
-        let progress = self
-            .progress(tx.connection(), &view, current.place.revision, now)
-            .await?;
+        holder::fix(tx.connection(), node.node, current.place, now).await?;
+        let progress = self.progress(tx.connection(), view.list, now).await?;
         view.bound = PublishedBound::first(&progress).time();
         revocation::keep(tx.connection(), current.place.revision, &view).await?;
         let event = match kind {
@@ -247,24 +229,14 @@ impl Authority {
         caller: &Caller,
     ) -> Result<(), MembershipError> {
         let now = tx.now();
-        if list::remove(tx.connection(), node.node).await? {
+        if list::lift(tx.connection(), &node.identity).await? {
             self.publish_list::<MembershipError>(tx).await?;
         }
-        if node.not_after.is_none_or(|end| end <= now) {
+        if !self.is_covered(tx, node).await? {
             self.issue::<MembershipError>(tx, node, caller).await?;
         }
         epoch::reopen(tx.connection(), now).await?;
         self.has_work(tx);
         Ok(())
-    }
-}
-
-impl super::authority::Inner {
-    /// Keeps a list at hand, unless a later one is already.
-    pub(super) fn remember_list(&self, fresh: Arc<list::Current>) {
-        let mut held = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_none_or(|held| held.place < fresh.place) {
-            *held = Some(fresh);
-        }
     }
 }

@@ -1,130 +1,126 @@
 //! A node's own view of what changes.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_proto::api::StreamEvent;
-use tidegate_proto::{EpochNumber, NodeId, Sequence};
+use tidegate_proto::{Digest, EpochNumber, NodeId, Sequence};
 
+use super::directory::Member;
 use super::feed::{EventId, Notice, Subscription};
+use super::view::View;
 use super::{Authority, EpochError, ReadError};
-use crate::store::list::Current;
 use crate::store::{StoreError, record};
 
 /// The most by which what follows a list is put off, so that the list reaches everybody first.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// An event that is the same for everybody, made once.
-#[derive(Debug)]
-pub struct Common {
-    event: StreamEvent,
-    json: Bytes,
+/// One event as it travels. What everybody is told alike is rendered once and shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rendered {
+    /// The event's name.
+    pub name: &'static str,
+    /// A [`StreamEvent`], as JSON.
+    pub json: Bytes,
 }
 
-/// An event as it leaves.
-#[derive(Clone, Debug)]
-pub enum Outgoing {
-    /// For one node.
-    Own(Box<StreamEvent>),
-    /// For everybody.
-    Common(Arc<Common>),
-}
-
-impl Outgoing {
-    /// The event.
-    pub fn event(&self) -> &StreamEvent {
-        match self {
-            Self::Own(event) => event,
-            Self::Common(common) => &common.event,
-        }
-    }
-
-    /// Its JSON.
-    pub fn json(&self) -> Result<Bytes, StoreError> {
-        match self {
-            Self::Own(event) => json(event),
-            Self::Common(common) => Ok(common.json.clone()),
-        }
-    }
-}
-
-impl From<StreamEvent> for Outgoing {
-    fn from(event: StreamEvent) -> Self {
-        Self::Own(Box::new(event))
-    }
-}
-
-fn json(event: &StreamEvent) -> Result<Bytes, StoreError> {
-    let json = serde_json::to_vec(event).map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok(json.into())
-}
-
-/// The genesis revision and the place of a document.
-type Key = (u64, u64);
-
-/// The last common event of each kind, by the place of the document that it carries.
-#[derive(Debug, Default)]
-pub(crate) struct Commons(Mutex<[Option<(Key, Arc<Common>)>; 2]>);
-
-impl Commons {
-    /// The event that `make` makes, made once for each `key`.
-    fn shared(
-        &self,
-        kind: usize,
-        key: Key,
-        make: impl FnOnce() -> StreamEvent,
-    ) -> Result<Outgoing, StoreError> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, common)) = &held[kind]
-            && *known == key
-        {
-            return Ok(Outgoing::Common(Arc::clone(common)));
-        }
-        let event = make();
-        let common = Arc::new(Common {
-            json: json(&event)?,
-            event,
-        });
-        held[kind] = Some((key, Arc::clone(&common)));
-        Ok(Outgoing::Common(common))
+impl Rendered {
+    pub(super) fn of(event: &StreamEvent) -> Result<Self, StoreError> {
+        let json =
+            serde_json::to_vec(event).map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self {
+            name: event.name(),
+            json: json.into(),
+        })
     }
 }
 
 /// What a stream has to say.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// An event, and the place to resume behind it.
-    Event(EventId, Outgoing),
+    /// An event, and the place to resume behind it. Only the last of several that belong together has one, so that
+    /// whoever loses the stream among them hears all of them again.
+    Event(Option<EventId>, Rendered),
     /// Nothing happened for a while.
     Silence,
 }
 
-/// One node's stream: first what it needs to know now, then what changes. Each event is fetched, and the node
-/// authorised anew, as it leaves. A revocation list, which everybody may know, overtakes all that waits.
+/// One node's stream: first what it needs to know now, then what changes. The node is authorised anew before anything
+/// but a revocation list leaves; the list overtakes all that waits, and the one that puts a node out is the last that
+/// it hears.
 pub struct NodeStream {
     authority: Authority,
     node: NodeId,
     subscription: Subscription,
-    ready: VecDeque<Outgoing>,
+    /// Whether it goes on where an earlier one ended.
+    resumed: bool,
+    ready: VecDeque<Rendered>,
+    /// What comes after what is ready: the list goes first, to everybody.
+    waiting: Option<News>,
     /// The roster version that was told last.
     roster: Option<Sequence>,
-    /// The list that was told last.
-    list: Option<Sequence>,
-    /// How far the notices were searched for a list.
-    searched: u64,
-    /// Whether a list has just left, so that everybody else's goes first now.
-    pause: bool,
+    /// The own certificate that was told last.
+    certificate: Option<Digest>,
+    over: bool,
+}
+
+/// What some changes amount to for one node. Who is slow hears of many changes at once.
+#[derive(Default)]
+struct News {
+    genesis: bool,
+    list: bool,
+    policy: bool,
+    roster: bool,
+    records: BTreeSet<NodeId>,
+    grants: BTreeSet<EpochNumber>,
+}
+
+impl News {
+    fn of(changes: &[Arc<[Notice]>], own: NodeId) -> Self {
+        let mut news = Self::default();
+        for notice in changes.iter().flat_map(|notices| notices.iter()) {
+            match notice {
+                Notice::Genesis => news.genesis = true,
+                Notice::List(_) => news.list = true,
+                Notice::Policy(_) => news.policy = true,
+                Notice::Node(..) => news.roster = true,
+                Notice::Record(node) => {
+                    news.records.insert(*node);
+                }
+                Notice::Grants(epoch, nodes) if nodes.binary_search(&own).is_ok() => {
+                    news.grants.insert(*epoch);
+                }
+                _ => {}
+            }
+        }
+        news
+    }
+
+    /// What came later as well.
+    fn add(&mut self, later: Self) {
+        self.genesis |= later.genesis;
+        self.list |= later.list;
+        self.policy |= later.policy;
+        self.roster |= later.roster;
+        self.records.extend(later.records);
+        self.grants.extend(later.grants);
+    }
 }
 
 impl NodeStream {
+    /// Whether it goes on where an earlier one ended. If not, it begins with everything that holds now.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// The next event and the place to resume behind it. `None` ends the stream: the node was too slow, is not a
     /// member any more, or the authority stops.
-    pub async fn next(&mut self) -> Option<(EventId, StreamEvent)> {
+    pub async fn next(&mut self) -> Option<(Option<EventId>, Rendered)> {
         loop {
             match self.next_within(Duration::from_secs(3600)).await? {
-                Told::Event(id, outgoing) => return Some((id, outgoing.event().clone())),
+                Told::Event(id, event) => return Some((id, event)),
                 Told::Silence => {}
             }
         }
@@ -134,48 +130,50 @@ impl NodeStream {
     pub async fn next_within(&mut self, silence: Duration) -> Option<Told> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                return Some(Told::Event(self.subscription.last(), event));
+                let complete = self.ready.is_empty() && self.waiting.is_none() && !self.over;
+                let id = complete.then(|| self.subscription.last());
+                return Some(Told::Event(id, event));
             }
-            match tokio::time::timeout(silence, self.subscription.wait()).await {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(_) => return Some(Told::Silence),
+            if self.over {
+                return None;
+            }
+            if self.waiting.is_none() {
+                match tokio::time::timeout(silence, self.subscription.wait()).await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(_) => return Some(Told::Silence),
+                }
             }
             if let Err(error) = self.advance().await {
                 tracing::debug!(node = %self.node, %error, "stream ends");
-                return None;
+                self.over = true; // after what is ready
             }
         }
     }
 
-    /// Prepares a list that waits, or else what the next notice is about.
+    /// Prepares what everybody hears, or what is left for this node of what has changed.
     async fn advance(&mut self) -> Result<(), ReadError> {
-        if let Some(list) = self.waiting_list() {
-            self.tell_list(list).await?;
-            self.pause = true;
-            return Ok(());
-        }
-        if std::mem::take(&mut self.pause) {
-            tokio::time::sleep(self.turn()).await;
-            if self.waiting_list().is_some() {
-                return Ok(()); // it goes first
+        let Some(mut news) = self.waiting.take() else {
+            let news = self.take_changes()?;
+            if !news.list {
+                return self.prepare(&news).await;
             }
-        }
-        let Some(notice) = self.subscription.next().await else {
-            return Err(StoreError::Closed.into());
+            self.tell_list().await?;
+            self.waiting = Some(news);
+            return Ok(());
         };
-        self.prepare(notice).await
+        tokio::time::sleep(self.turn()).await;
+        let meanwhile = self.take_changes()?;
+        if meanwhile.list {
+            self.tell_list().await?;
+        }
+        news.add(meanwhile);
+        self.prepare(&news).await
     }
 
-    /// The latest list among the notices, if it was not told yet.
-    fn waiting_list(&mut self) -> Option<Sequence> {
-        let head = self.subscription.head();
-        if head <= self.searched {
-            return None;
-        }
-        let list = self.subscription.list_ahead();
-        self.searched = head;
-        list.filter(|list| self.list.is_none_or(|told| *list > told))
+    fn take_changes(&mut self) -> Result<News, ReadError> {
+        let changes = self.subscription.ready().ok_or(ReadError::TooSlow)?;
+        Ok(News::of(&changes, self.node))
     }
 
     /// When it is this stream's turn: spread by node over a time that grows with their number.
@@ -186,157 +184,118 @@ impl NodeStream {
         all.min(LONGEST_PAUSE).mul_f64(share)
     }
 
-    /// Tells the list in force, which is `at_least` that one.
-    async fn tell_list(&mut self, at_least: Sequence) -> Result<(), ReadError> {
-        let (sequence, outgoing) = self.authority.common_list(Some(at_least)).await?;
-        self.list = self.list.max(Some(sequence));
-        self.ready.push_back(outgoing);
+    /// Tells the list, under a genesis that the node may not have heard of.
+    async fn tell_list(&mut self) -> Result<(), ReadError> {
+        let view = self.view().await?;
+        self.ready.push_back(view.told.list.clone());
         Ok(())
     }
 
-    async fn prepare(&mut self, notice: Notice) -> Result<(), ReadError> {
-        match notice {
-            Notice::Genesis => self
-                .ready
-                .push_back(StreamEvent::Genesis(self.authority.genesis()).into()),
-            Notice::List(list) if self.list.is_none_or(|told| list > told) => {
-                self.tell_list(list).await?;
-            }
-            Notice::Policy(_) => {
-                let policy = self.authority.common_policy().await?;
-                self.ready.push_back(policy);
-                self.tell_roster(None).await?;
-            }
-            Notice::Node(node, version) => self.node_changed(node, version).await?,
-            Notice::Record(node) => self.record_changed(node).await?,
-            Notice::Grants(epoch, nodes) if nodes.binary_search(&self.node).is_ok() => {
-                self.tell_grants(Some(epoch)).await?;
-            }
-            _ => {}
+    /// What is so: as new as anything that this stream was told of.
+    async fn view(&self) -> Result<Arc<View>, ReadError> {
+        match self.authority.last_view() {
+            Some(view) => Ok(view),
+            None => Ok(self.authority.view().await?),
+        }
+    }
+
+    async fn prepare(&mut self, news: &News) -> Result<(), ReadError> {
+        let view = self.view().await?;
+        let told = &view.told;
+        let member = self.authority.member(&view, self.node).await?;
+        self.ready
+            .extend(news.genesis.then(|| told.genesis.clone()));
+        self.tell_certificate(&member)?;
+        if news.policy {
+            self.ready.extend(told.policy.clone());
+        }
+        if (news.roster || news.policy || news.genesis)
+            && self.authority.matters(&view, &member, self.roster)
+        {
+            self.tell_roster(&view, &member).await?;
+        }
+        self.tell_records(&view, &member, &news.records).await?;
+        if !news.grants.is_empty() {
+            self.tell_grants(|epoch| news.grants.contains(&epoch))
+                .await?;
         }
         Ok(())
     }
 
     /// Everything, for one who comes anew or was away too long.
     async fn prepare_all(&mut self) -> Result<(), ReadError> {
-        self.ready
-            .push_back(StreamEvent::Genesis(self.authority.genesis()).into());
-        let (sequence, list) = self.authority.common_list(None).await?;
-        self.list = Some(sequence);
-        self.ready.push_back(list);
-        match self.authority.common_policy().await {
-            Ok(policy) => self.ready.push_back(policy),
-            Err(ReadError::NotYet(_)) => {}
-            Err(error) => return Err(error),
-        }
-        self.tell_roster(None).await?;
-        self.tell_grants(None).await
-    }
-
-    async fn node_changed(&mut self, node: NodeId, version: Sequence) -> Result<(), ReadError> {
-        if self.roster.is_some_and(|told| told >= version) {
-            return Ok(()); // in a delta that was told already
-        }
         let view = self.authority.view().await?;
         let member = self.authority.member(&view, self.node).await?;
-        let changed = view.directory.node(node);
-        let matters = changed.is_some_and(|changed| {
-            view.permits(&member, changed)
-                || self.roster.is_none_or(|told| changed.described > told)
-        });
-        if matters || node == self.node {
-            self.tell_roster(self.roster).await?;
+        let told = view.told.clone();
+        self.ready.extend([told.genesis, told.list]);
+        self.tell_certificate(&member)?;
+        self.ready.extend(told.policy);
+        self.tell_roster(&view, &member).await?;
+        self.tell_grants(|_| true).await
+    }
+
+    fn tell(&mut self, event: &StreamEvent) -> Result<(), ReadError> {
+        self.ready.push_back(Rendered::of(event)?);
+        Ok(())
+    }
+
+    fn tell_certificate(&mut self, member: &Member) -> Result<(), ReadError> {
+        if self.certificate != Some(member.digest) {
+            self.certificate = Some(member.digest);
+            self.tell(&StreamEvent::Certificate(member.certificate.clone()))?;
         }
         Ok(())
     }
 
-    async fn tell_roster(&mut self, since: Option<Sequence>) -> Result<(), ReadError> {
-        let view = self.authority.view().await?;
-        let member = self.authority.member(&view, self.node).await?;
-        let since = since.filter(|since| *since < view.directory.version);
-        let update = self.authority.roster_from(&view, &member, since).await?;
+    async fn tell_roster(&mut self, view: &View, member: &Member) -> Result<(), ReadError> {
+        let update = self
+            .authority
+            .roster_from(view, member, self.roster)
+            .await?;
         self.roster = Some(view.directory.version);
-        self.ready.push_back(StreamEvent::Roster(update).into());
-        Ok(())
+        self.tell(&StreamEvent::Roster(update))
     }
 
-    async fn record_changed(&mut self, node: NodeId) -> Result<(), ReadError> {
-        let view = self.authority.view().await?;
-        let member = self.authority.member(&view, self.node).await?;
-        if view
-            .directory
-            .node(node)
-            .is_some_and(|peer| view.is_peer(&member, peer))
-        {
+    async fn tell_records(
+        &mut self,
+        view: &View,
+        member: &Member,
+        nodes: &BTreeSet<NodeId>,
+    ) -> Result<(), ReadError> {
+        let now = self.authority.clock().now();
+        let is_peer = |node: &&NodeId| {
+            let peer = view.directory.node(**node);
+            peer.is_some_and(|peer| view.is_peer(member, peer, now))
+        };
+        let peers: Vec<NodeId> = nodes.iter().filter(is_peer).copied().collect();
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let records = {
             let mut connection = self.authority.0.store.read().await?;
-            self.ready.extend(
-                record::load(&mut connection, node)
-                    .await?
-                    .map(|record| StreamEvent::Record(record).into()),
-            );
+            record::of_all(&mut connection, &peers).await?
+        };
+        for record in records {
+            self.tell(&StreamEvent::Record(record))?;
         }
         Ok(())
     }
 
-    async fn tell_grants(&mut self, only: Option<EpochNumber>) -> Result<(), ReadError> {
-        let grants =
-            self.authority
-                .grants_by_epoch(self.node)
-                .await
-                .map_err(|error| match error {
-                    EpochError::Store(error) => ReadError::Store(error),
-                    EpochError::Sign(error) => ReadError::Sign(error),
-                    other => crate::store::StoreError::Failed(other.to_string()).into(),
-                })?;
-        for (epoch, grant) in grants {
-            if only.is_none_or(|only| epoch == only) {
-                self.ready.push_back(StreamEvent::Grant(grant).into());
-            }
+    async fn tell_grants(&mut self, which: impl Fn(EpochNumber) -> bool) -> Result<(), ReadError> {
+        let grants = self.authority.grants_by_epoch(self.node).await;
+        let grants = grants.map_err(|error| match error {
+            EpochError::Store(error) => ReadError::Store(error),
+            EpochError::Sign(error) => ReadError::Sign(error),
+            other => StoreError::Failed(other.to_string()).into(),
+        })?;
+        for (_, grant) in grants.into_iter().filter(|(epoch, _)| which(*epoch)) {
+            self.tell(&StreamEvent::Grant(grant))?;
         }
         Ok(())
     }
 }
 
 impl Authority {
-    /// The list in force as an event, and its place. One at hand that is `at_least` as new needs no look at the
-    /// database.
-    async fn common_list(
-        &self,
-        at_least: Option<Sequence>,
-    ) -> Result<(Sequence, Outgoing), ReadError> {
-        let fresh =
-            |held: &Arc<Current>| at_least.is_some_and(|least| held.place.sequence >= least);
-        let held = match self.list_at_hand().filter(fresh) {
-            Some(held) => held,
-            None => {
-                self.revocation_list().await?; // which has it at hand
-                self.list_at_hand()
-                    .ok_or(ReadError::NotYet("revocation list"))?
-            }
-        };
-        let key = (held.place.revision.value(), held.place.sequence.value());
-        let make = || StreamEvent::List(held.signed.clone());
-        Ok((held.place.sequence, self.0.commons.shared(0, key, make)?))
-    }
-
-    fn list_at_hand(&self) -> Option<Arc<Current>> {
-        let held = self.0.list.read();
-        held.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    async fn common_policy(&self) -> Result<Outgoing, ReadError> {
-        let mut connection = self.0.store.read().await?;
-        let in_force = self
-            .policy_in_force(&mut connection)
-            .await?
-            .ok_or(ReadError::NotYet("policy"))?;
-        let make = || StreamEvent::Policy(in_force.signed.clone());
-        Ok(self
-            .0
-            .commons
-            .shared(1, (0, in_force.version.value()), make)?)
-    }
-
     /// Opens the stream of `node`, behind `last` if what came since is still known, with the full set otherwise.
     pub async fn stream(
         &self,
@@ -348,16 +307,16 @@ impl Authority {
         let subscription = resumed.unwrap_or_else(|| self.follow());
         let view = self.view().await?;
         self.member(&view, node).await?;
-        let (authority, ready) = (self.clone(), VecDeque::new());
         let mut stream = NodeStream {
-            authority,
+            authority: self.clone(),
             node,
             subscription,
-            ready,
+            resumed: !anew,
+            ready: VecDeque::new(),
             roster: None,
-            list: None,
-            searched: 0,
-            pause: false,
+            certificate: None,
+            waiting: None,
+            over: false,
         };
         if anew {
             stream.prepare_all().await?;

@@ -47,12 +47,13 @@ pub(crate) async fn hold_names(
     Ok(())
 }
 
-/// The addresses of `node`, held ones included.
+/// The addresses of `node`; those that are held for it, if it has none.
 pub(crate) async fn of(
     connection: &mut Connection,
     node: NodeId,
 ) -> Result<Option<(Ipv4Addr, Ipv6Addr)>, StoreError> {
-    let text = "SELECT ipv4, ipv6 FROM addresses WHERE node = $1 ORDER BY ipv4 LIMIT 1";
+    let text = "SELECT ipv4, ipv6 FROM addresses WHERE node = $1
+                ORDER BY held_until IS NOT NULL, held_until DESC, ipv4 LIMIT 1";
     let Some(row) = sql!(text, &node.as_bytes()[..])
         .fetch_optional(connection)
         .await?
@@ -112,7 +113,7 @@ pub(crate) async fn take(
     node: NodeId,
 ) -> Result<(), StoreError> {
     let text = "INSERT INTO addresses (ipv4, ipv6, node, held_until) VALUES ($1, $2, $3, NULL)
-                ON CONFLICT (ipv4) DO UPDATE SET node = excluded.node, held_until = NULL";
+                ON CONFLICT (ipv4) DO UPDATE SET ipv6 = excluded.ipv6, node = excluded.node, held_until = NULL";
     let statement = sql!(
         text,
         i64::from(ipv4.to_bits()),
@@ -149,21 +150,52 @@ pub(crate) async fn wireguard_owner(
         .transpose()
 }
 
-/// Gives a WireGuard key to `node`, for ever.
+/// Whether a WireGuard key can be taken up: nobody has it, is out with it, or gave it up a moment ago.
+pub(crate) async fn wireguard_is_free(
+    connection: &mut Connection,
+    key: &WgPublicKey,
+    now: UnixTime,
+) -> Result<bool, StoreError> {
+    let text = "SELECT 1 AS taken FROM wireguard_keys WHERE wireguard = $1 AND (held_until IS NULL OR held_until > $2)";
+    let row = sql!(text, &key.as_bytes()[..], now.stored());
+    Ok(row.fetch_optional(connection).await?.is_none())
+}
+
+/// Gives a WireGuard key to `node`.
 pub(crate) async fn take_wireguard(
     connection: &mut Connection,
     key: &WgPublicKey,
     node: NodeId,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = "INSERT INTO wireguard_keys (wireguard, node, taken_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    sql!(
-        text,
-        &key.as_bytes()[..],
-        &node.as_bytes()[..],
-        now.stored()
-    )
-    .execute(connection)
-    .await?;
+    let text = "INSERT INTO wireguard_keys (wireguard, node, taken_at, held_until) VALUES ($1, $2, $3, NULL)
+                ON CONFLICT (wireguard) DO UPDATE SET node = excluded.node, taken_at = excluded.taken_at, held_until = NULL";
+    let (key, node) = (&key.as_bytes()[..], &node.as_bytes()[..]);
+    sql!(text, key, node, now.stored())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a key is not in use any more; it may be taken up again after `until`.
+pub(crate) async fn give_up_wireguard(
+    connection: &mut Connection,
+    key: &WgPublicKey,
+    until: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "UPDATE wireguard_keys SET held_until = $2 WHERE wireguard = $1";
+    sql!(text, &key.as_bytes()[..], until.stored())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets keys that were given up and are not held any more.
+pub(crate) async fn forget_wireguard(
+    connection: &mut Connection,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM wireguard_keys WHERE held_until <= $1";
+    sql!(text, now.stored()).execute(connection).await?;
     Ok(())
 }

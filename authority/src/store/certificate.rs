@@ -1,6 +1,6 @@
 //! Certificates that were issued and still count, or whose hold has not ended.
 
-use tidegate_proto::{Certificate, Digest, NodeId, Serial, Signed, UnixTime};
+use tidegate_proto::{Certificate, NodeId, Revision, Serial, Signed, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, sql};
 
@@ -11,13 +11,16 @@ pub(crate) async fn keep(
     signed: &Signed<Certificate>,
 ) -> Result<(), StoreError> {
     let statement = sql!(
-        "INSERT INTO certificates (serial, node, digest, envelope, wireguard, sealing, not_after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO certificates (serial, node, revision, digest, envelope, wireguard, sealing, not_before, not_after)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         certificate.serial.stored(),
         certificate.node.as_bytes().to_vec(),
+        certificate.revision.stored(),
         signed.digest().as_bytes().to_vec(),
         signed.to_compact(),
         certificate.wireguard.as_bytes().to_vec(),
         certificate.sealing.as_bytes().to_vec(),
+        certificate.not_before.stored(),
         certificate.not_after.stored()
     );
     statement.execute(connection).await?;
@@ -36,17 +39,30 @@ pub(crate) async fn load(
     row.map(|row| Row(row).signed("envelope")).transpose()
 }
 
-/// The digest of the certificate with this serial.
-pub(crate) async fn digest(
+/// When the last certificate that `node` ever got ends: not always the latest.
+pub(crate) async fn last_end(
     connection: &mut Connection,
-    serial: Serial,
-) -> Result<Option<Digest>, StoreError> {
-    let text = "SELECT digest FROM certificates WHERE serial = $1";
-    let row = sql!(text, serial.stored())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| Row(row).array("digest").map(Digest::from_bytes))
-        .transpose()
+    node: NodeId,
+) -> Result<Option<UnixTime>, StoreError> {
+    let text = "SELECT MAX(not_after) AS last FROM certificates WHERE node = $1";
+    let row = sql!(text, &node.as_bytes()[..]).fetch_one(connection);
+    Row(row.await?).optional_count("last")
+}
+
+/// Members whose certificate was signed under a revision before `since`, at most `limit`.
+pub(crate) async fn outdated(
+    connection: &mut Connection,
+    since: Revision,
+    now: UnixTime,
+    limit: u32,
+) -> Result<Vec<NodeId>, StoreError> {
+    let text = "SELECT nodes.node AS node FROM certificates JOIN nodes ON nodes.serial = certificates.serial
+                WHERE certificates.revision < $1 AND nodes.status = 'allowed' AND nodes.not_after > $2 LIMIT $3";
+    let rows = sql!(text, since.stored(), now.stored(), i64::from(limit));
+    let ids = rows.fetch_all(connection).await?;
+    ids.into_iter()
+        .map(|row| Row(row).array("node").map(NodeId::from_bytes))
+        .collect()
 }
 
 /// Whether `node` ever had a certificate over this sealing key.

@@ -7,6 +7,11 @@ pub enum StoreError {
     /// The disk has no room left.
     #[error("the disk is full; free some space, nothing was changed")]
     Full,
+    /// Another change in the same commit made the database undo them all.
+    #[error(
+        "the database undid this together with a change that failed; nothing was changed, try again"
+    )]
+    Undone,
     /// Another process held the database for too long.
     #[error("the database is locked by another process; stop it, or try again")]
     Locked,
@@ -20,6 +25,11 @@ pub enum StoreError {
         "the database was written by a newer version; install that version, or restore a backup"
     )]
     Newer,
+    /// Another server put a genesis in force under which this one cannot sign.
+    #[error(
+        "this server cannot sign under the genesis in force ({0}); give it the authority's keys and restart it"
+    )]
+    Behind(String),
     /// The writer has stopped.
     #[error("the authority is stopping; try again later")]
     Closed,
@@ -74,6 +84,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
         match error {
             sqlx::migrate::MigrateError::VersionMissing(_)
             | sqlx::migrate::MigrateError::VersionTooNew(..) => Self::Newer,
+            sqlx::migrate::MigrateError::VersionMismatch(version) => Self::Failed(format!(
+                "its schema {version} is not the one that this program knows by that number; use the version that wrote it"
+            )),
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }

@@ -14,6 +14,12 @@ pub(crate) async fn all(connection: &mut Connection) -> Result<Vec<Signed<Genesi
         .collect()
 }
 
+/// The revision in force.
+pub(crate) async fn latest(connection: &mut Connection) -> Result<Option<Revision>, StoreError> {
+    let row = sql!("SELECT MAX(revision) AS revision FROM genesis").fetch_one(connection);
+    Row(row.await?).optional_count("revision")
+}
+
 /// Keeps a revision.
 pub(crate) async fn keep(
     connection: &mut Connection,

@@ -3,8 +3,8 @@
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 use tidegate_proto::bound::Release;
 use tidegate_proto::{
-    Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, SealingPublicKey, Serial, Signed,
-    UnixTime,
+    Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, Revision, SealingPublicKey, Serial,
+    Signed, UnixTime,
 };
 
 use super::{Connection, Counted, Row, StoreError, corrupt, sql};
@@ -19,31 +19,42 @@ pub(crate) struct Recipient {
 
 const MEMBER: &str =
     "nodes.status = 'allowed' AND nodes.serial IS NOT NULL AND nodes.not_after > $3";
-const WITHOUT: &str = "NOT EXISTS (SELECT 1 FROM grants WHERE grants.node = nodes.node AND grants.epoch = $1 AND grants.redraw = $2)";
+const WITHOUT: &str = "NOT EXISTS (SELECT 1 FROM grants WHERE grants.node = nodes.node AND grants.epoch = $1 AND grants.redraw = $2
+     AND grants.revision >= $4)";
+
+/// One drawing of an epoch, and what counts as its grant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drawing {
+    pub(crate) epoch: EpochNumber,
+    pub(crate) redraw: u32,
+    /// Grants that were signed under an earlier revision do not count any more.
+    pub(crate) since: Revision,
+}
 
 /// Members without a grant for this drawing of the epoch, at most `limit`; only `node`, where one is given.
 pub(crate) async fn missing(
     connection: &mut Connection,
-    epoch: (EpochNumber, u32),
+    drawing: Drawing,
     now: UnixTime,
     node: Option<NodeId>,
     limit: u32,
 ) -> Result<Vec<Recipient>, StoreError> {
     let only = if node.is_some() {
-        "nodes.node = $5"
+        "nodes.node = $6"
     } else {
-        "$5 IS NULL"
+        "$6 IS NULL"
     };
     let text = AssertSqlSafe(format!(
         "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
          FROM nodes JOIN certificates ON certificates.serial = nodes.serial
-         WHERE {MEMBER} AND {WITHOUT} AND {only} ORDER BY nodes.node LIMIT $4"
+         WHERE {MEMBER} AND {WITHOUT} AND {only} ORDER BY nodes.node LIMIT $5"
     ));
     let rows = sql!(
         text,
-        epoch.0.stored(),
-        i64::from(epoch.1),
+        drawing.epoch.stored(),
+        i64::from(drawing.redraw),
         now.stored(),
+        drawing.since.stored(),
         i64::from(limit),
         node.map(|node| node.as_bytes().to_vec())
     );
@@ -67,18 +78,19 @@ pub(crate) async fn missing(
 /// Of the nodes from `first` to `last`: who may have a grant for this drawing and has none, with its serial.
 pub(crate) async fn still_missing(
     connection: &mut Connection,
-    epoch: (EpochNumber, u32),
+    drawing: Drawing,
     now: UnixTime,
     (first, last): (NodeId, NodeId),
 ) -> Result<std::collections::BTreeMap<NodeId, Serial>, StoreError> {
     let text = AssertSqlSafe(format!(
-        "SELECT node, serial FROM nodes WHERE {MEMBER} AND {WITHOUT} AND node >= $4 AND node <= $5"
+        "SELECT node, serial FROM nodes WHERE {MEMBER} AND {WITHOUT} AND node >= $5 AND node <= $6"
     ));
     let rows = sql!(
         text,
-        epoch.0.stored(),
-        i64::from(epoch.1),
+        drawing.epoch.stored(),
+        i64::from(drawing.redraw),
         now.stored(),
+        drawing.since.stored(),
         first.as_bytes().to_vec(),
         last.as_bytes().to_vec()
     );
@@ -107,19 +119,20 @@ pub(crate) async fn release(
     for chunk in grants.chunks(ROWS) {
         ledger(connection, chunk).await?;
         let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO grants (node, epoch, redraw, serial, list, envelope) ",
+            "INSERT INTO grants (node, epoch, redraw, serial, revision, list, envelope) ",
         );
         query.push_values(chunk, |mut row, grant| {
             row.push_bind(grant.release.node.as_bytes().to_vec())
                 .push_bind(grant.release.epoch.stored())
                 .push_bind(i64::from(grant.release.redraw))
                 .push_bind(grant.serial.stored())
+                .push_bind(grant.release.list.revision.stored())
                 .push_bind(grant.release.list.sequence.stored())
                 .push_bind(grant.compact.as_slice());
         });
         query.push(
             " ON CONFLICT (node, epoch) DO UPDATE SET redraw = excluded.redraw, serial = excluded.serial,
-               list = excluded.list, envelope = excluded.envelope",
+               revision = excluded.revision, list = excluded.list, envelope = excluded.envelope",
         );
         query.build().execute(&mut *connection).await?;
     }

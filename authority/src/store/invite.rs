@@ -89,6 +89,16 @@ pub(crate) async fn revoke(
         == 1)
 }
 
+/// Takes every invite back: of a restored database nobody can say which were, or were used up.
+pub(crate) async fn revoke_all(
+    connection: &mut Connection,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "UPDATE invites SET revoked_at = $1 WHERE revoked_at IS NULL";
+    sql!(text, now.stored()).execute(connection).await?;
+    Ok(())
+}
+
 /// Forgets invites that ended before `before`.
 pub(crate) async fn forget(
     connection: &mut Connection,

@@ -30,7 +30,6 @@ pub(super) fn kind_stored(kind: RevocationKind) -> &'static str {
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
     pub(crate) place: ListPlace,
-    pub(crate) issued_at: UnixTime,
     pub(crate) signed: Signed<RevocationList>,
 }
 
@@ -38,7 +37,7 @@ pub(crate) struct Current {
 pub(crate) async fn entries(
     connection: &mut Connection,
 ) -> Result<Vec<RevocationEntry>, StoreError> {
-    let rows = sql!("SELECT * FROM list_entries ORDER BY identity")
+    let rows = sql!("SELECT * FROM list_entries ORDER BY identity, serials_up_to DESC, kind")
         .fetch_all(connection)
         .await?;
     let entry = |row: Row| {
@@ -51,18 +50,20 @@ pub(crate) async fn entries(
             since: row.count("since")?,
         })
     };
-    rows.into_iter().map(Row).map(entry).collect()
+    let entries: Result<Vec<RevocationEntry>, StoreError> =
+        rows.into_iter().map(Row).map(entry).collect();
+    let mut entries = entries?;
+    entries.dedup_by(|later, first| later.identity == first.identity); // the farther reaching one comes first
+    Ok(entries)
 }
 
 /// How many are on the list.
 pub(crate) async fn size(connection: &mut Connection) -> Result<i64, StoreError> {
-    Row(sql!("SELECT COUNT(*) AS n FROM list_entries")
-        .fetch_one(connection)
-        .await?)
-    .integer("n")
+    let text = "SELECT COUNT(DISTINCT identity) AS n FROM list_entries";
+    Row(sql!(text).fetch_one(connection).await?).integer("n")
 }
 
-/// Puts somebody on the list; a later entry for the same identity takes the place of the one before.
+/// Puts somebody on the list; a later entry of the same kind for the same identity takes the place of the one before.
 pub(crate) async fn put(
     connection: &mut Connection,
     node: NodeId,
@@ -70,13 +71,13 @@ pub(crate) async fn put(
     keep_until: UnixTime,
 ) -> Result<(), StoreError> {
     let statement = sql!(
-        "INSERT INTO list_entries (identity, node, serials_up_to, kind, reason, since, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (identity) DO UPDATE SET serials_up_to = excluded.serials_up_to, kind = excluded.kind,
-             reason = excluded.reason, since = excluded.since, keep_until = excluded.keep_until",
+        "INSERT INTO list_entries (identity, kind, node, serials_up_to, reason, since, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (identity, kind) DO UPDATE SET serials_up_to = excluded.serials_up_to, reason = excluded.reason,
+             since = excluded.since, keep_until = excluded.keep_until",
         &entry.identity.as_bytes()[..],
+        kind_text(entry.kind),
         &node.as_bytes()[..],
         entry.serials_up_to.stored(),
-        kind_text(entry.kind),
         entry.reason.as_str(),
         entry.since.stored(),
         keep_until.stored()
@@ -85,14 +86,15 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Takes somebody off the list.
-pub(crate) async fn remove(connection: &mut Connection, node: NodeId) -> Result<bool, StoreError> {
-    let text = "DELETE FROM list_entries WHERE node = $1";
-    Ok(sql!(text, &node.as_bytes()[..])
-        .execute(connection)
-        .await?
-        .rows_affected()
-        > 0)
+/// Ends the suspension of `node`; false if it was not on the list. What was revoked stays so.
+pub(crate) async fn lift(
+    connection: &mut Connection,
+    identity: &PublicKey,
+) -> Result<bool, StoreError> {
+    let text = "DELETE FROM list_entries WHERE identity = $1 AND kind = $2";
+    let kind = kind_text(RevocationKind::Suspended);
+    let statement = sql!(text, &identity.as_bytes()[..], kind);
+    Ok(statement.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Forgets entries about certificates that nobody can hold valid any more; true if there were any.
@@ -107,16 +109,24 @@ pub(crate) async fn expire(connection: &mut Connection, now: UnixTime) -> Result
 
 /// The list in force.
 pub(crate) async fn current(connection: &mut Connection) -> Result<Option<Current>, StoreError> {
-    let text =
-        "SELECT sequence, revision, issued_at, envelope FROM lists ORDER BY sequence DESC LIMIT 1";
+    let text = "SELECT sequence, revision, envelope FROM lists ORDER BY sequence DESC LIMIT 1";
     let Some(row) = sql!(text).fetch_optional(connection).await?.map(Row) else {
         return Ok(None);
     };
     Ok(Some(Current {
         place: place_in(&row)?,
-        issued_at: row.count("issued_at")?,
         signed: row.signed("envelope")?,
     }))
+}
+
+/// The place of the list in force, and when it was signed.
+pub(crate) async fn signed_at(
+    connection: &mut Connection,
+) -> Result<Option<(ListPlace, UnixTime)>, StoreError> {
+    let text = "SELECT sequence, revision, issued_at FROM lists ORDER BY sequence DESC LIMIT 1";
+    let row = sql!(text).fetch_optional(connection).await?.map(Row);
+    row.map(|row| Ok((place_in(&row)?, row.count("issued_at")?)))
+        .transpose()
 }
 
 /// The place of the list in force, without the list.

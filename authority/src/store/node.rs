@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tidegate_proto::{
-    BoundedSet, KeyId, NodeId, NodeName, Prefix, PublicKey, Reason, Role, SealingPublicKey,
-    Sequence, Serial, Tag, UnixTime, WgPublicKey,
+    BoundedSet, Certificate, Digest, KeyId, NodeId, NodeName, Prefix, PublicKey, Reason, Role,
+    SealingPublicKey, Sequence, Serial, Signed, Tag, UnixTime, WgPublicKey,
 };
 
 use super::{Connection, Counted, Row, StoreError, corrupt, json, sql};
@@ -100,15 +100,23 @@ pub(crate) async fn by_key(
     row.map(|row| Node::read(&Row(row))).transpose()
 }
 
-/// The node that holds this name, or the latest that asked for it.
+/// Who goes by a name: its holder; or those who asked for it, who may be several.
 pub(crate) async fn by_name(
     connection: &mut Connection,
     name: &NodeName,
-) -> Result<Option<Node>, StoreError> {
-    let text = "SELECT nodes.* FROM nodes LEFT JOIN names ON names.name = nodes.name AND names.node = nodes.node
-                WHERE nodes.name = $1 ORDER BY names.node IS NULL, nodes.since DESC LIMIT 1";
-    let row = sql!(text, name.as_str()).fetch_optional(connection).await?;
-    row.map(|row| Node::read(&Row(row))).transpose()
+) -> Result<Vec<Node>, StoreError> {
+    let held = "SELECT nodes.* FROM nodes JOIN names ON names.name = nodes.name AND names.node = nodes.node
+                WHERE nodes.name = $1";
+    let asked = "SELECT * FROM nodes WHERE name = $1 ORDER BY status <> 'pending', node LIMIT 2";
+    for text in [held, asked] {
+        let rows = sql!(text, name.as_str())
+            .fetch_all(&mut *connection)
+            .await?;
+        if !rows.is_empty() {
+            return rows.into_iter().map(|row| Node::read(&Row(row))).collect();
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Nodes behind `after`, in the order of ids.
@@ -140,15 +148,30 @@ pub(crate) async fn page(
     rows.into_iter().map(|row| Node::read(&Row(row))).collect()
 }
 
-/// Nodes that changed behind a roster version.
+/// A node that is a member or was one, with its latest certificate.
+pub(crate) struct WithCertificate {
+    pub(crate) node: Node,
+    pub(crate) digest: Digest,
+    pub(crate) certificate: (Signed<Certificate>, UnixTime),
+}
+
+/// Members of now and before that changed behind a roster version.
 pub(crate) async fn changed_since(
     connection: &mut Connection,
     version: Sequence,
-) -> Result<Vec<Node>, StoreError> {
-    let rows = sql!("SELECT * FROM nodes WHERE changed > $1", version.stored())
-        .fetch_all(connection)
-        .await?;
-    rows.into_iter().map(|row| Node::read(&Row(row))).collect()
+) -> Result<Vec<WithCertificate>, StoreError> {
+    let text = "SELECT nodes.*, certificates.digest AS certificate_digest, certificates.envelope AS certificate,
+                  certificates.not_after AS certificate_end
+                FROM nodes JOIN certificates ON certificates.serial = nodes.serial WHERE nodes.changed > $1";
+    let rows = sql!(text, version.stored()).fetch_all(connection).await?;
+    let changed = |row: Row| {
+        Ok(WithCertificate {
+            node: Node::read(&row)?,
+            digest: Digest::from_bytes(row.array("certificate_digest")?),
+            certificate: (row.signed("certificate")?, row.count("certificate_end")?),
+        })
+    };
+    rows.into_iter().map(Row).map(changed).collect()
 }
 
 /// How many wait for a decision.

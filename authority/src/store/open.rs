@@ -1,11 +1,13 @@
 //! Opening the database and bringing its schema up to date.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
+use tokio::sync::Notify;
 
 use super::writer::{Tx, Writer};
 use super::{StoreError, upkeep};
@@ -77,6 +79,11 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         self.writer.run(change).await
+    }
+
+    /// Rings when a commit of this server has left notices.
+    pub(crate) fn told(&self) -> &Arc<Notify> {
+        self.writer.told()
     }
 
     /// How many commits there have been. Many changes share one.

@@ -4,15 +4,18 @@ use tidegate_proto::{NodeId, Sequence, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, sql};
 
-/// The nodes that were heard of since `heard_since`, and not noted for this revocation yet.
+/// The nodes that were heard of since `heard_since`, have neither confirmed this revocation nor stopped at `now`, and are
+/// not noted for it yet.
 pub(crate) async fn unnoted(
     connection: &mut Connection,
     list: Sequence,
     heard_since: UnixTime,
+    now: UnixTime,
 ) -> Result<Vec<NodeId>, StoreError> {
-    let text = "SELECT node FROM presence WHERE last_seen >= $1
-                AND node NOT IN (SELECT node FROM overdue WHERE list = $2) ORDER BY node";
-    let rows = sql!(text, heard_since.stored(), list.stored())
+    let text = "SELECT holders.node AS node FROM holders JOIN presence ON presence.node = holders.node
+                WHERE holders.list = $1 AND confirmed_at IS NULL AND stopped_at > $3 AND last_seen >= $2
+                AND holders.node NOT IN (SELECT node FROM overdue WHERE list = $1) ORDER BY holders.node";
+    let rows = sql!(text, list.stored(), heard_since.stored(), now.stored())
         .fetch_all(connection)
         .await?;
     rows.into_iter()

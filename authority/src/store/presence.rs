@@ -10,11 +10,14 @@ pub(crate) async fn keep(
     connection: &mut Connection,
     node: NodeId,
     presence: &Presence,
+    signed_at: UnixTime,
 ) -> Result<(), StoreError> {
     let statement = sql!(
-        "INSERT INTO presence (node, last_seen, program, revision, list, policy, roster, peers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO presence (node, last_seen, program, revision, list, policy, roster, peers, signed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (node) DO UPDATE SET last_seen = excluded.last_seen, program = excluded.program,
-             revision = excluded.revision, list = excluded.list, policy = excluded.policy, roster = excluded.roster, peers = excluded.peers
+             revision = excluded.revision, list = excluded.list, policy = excluded.policy, roster = excluded.roster, peers = excluded.peers,
+             signed_at = excluded.signed_at
          WHERE excluded.last_seen >= presence.last_seen",
         &node.as_bytes()[..],
         presence.last_seen.stored(),
@@ -23,7 +26,8 @@ pub(crate) async fn keep(
         presence.list.sequence.stored(),
         presence.policy.stored(),
         presence.roster.stored(),
-        i64::from(presence.peers)
+        i64::from(presence.peers),
+        signed_at.stored()
     );
     statement.execute(connection).await?;
     Ok(())
@@ -56,26 +60,40 @@ pub(crate) async fn load(
     }))
 }
 
+/// When `node` signed its last heartbeat that was kept.
+pub(crate) async fn signed_at(
+    connection: &mut Connection,
+    node: NodeId,
+) -> Result<Option<UnixTime>, StoreError> {
+    let text = "SELECT signed_at FROM presence WHERE node = $1";
+    let row = sql!(text, &node.as_bytes()[..])
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Row(row).count("signed_at")).transpose()
+}
+
 /// Members who were last heard of, or let in, before `before` and are not marked offline yet, with that time.
 pub(crate) async fn silent(
     connection: &mut Connection,
     before: UnixTime,
-) -> Result<Vec<NodeId>, StoreError> {
+) -> Result<Vec<(NodeId, UnixTime)>, StoreError> {
     let text =
-        "SELECT nodes.node AS node FROM nodes LEFT JOIN presence ON presence.node = nodes.node
+        "SELECT nodes.node AS node, MAX(nodes.since, COALESCE(presence.last_seen, 0)) AS heard
+                FROM nodes LEFT JOIN presence ON presence.node = nodes.node
                 WHERE nodes.status = 'allowed' AND nodes.offline_since IS NULL
-                AND nodes.since < $1 AND COALESCE(presence.last_seen, 0) < $1 LIMIT 1000";
-    ids(sql!(text, before.stored()).fetch_all(connection).await?)
+                AND nodes.since < $1 AND COALESCE(presence.last_seen, 0) < $1";
+    heard(sql!(text, before.stored()).fetch_all(connection).await?)
 }
 
-/// Members marked offline who have been heard of since `since`.
+/// Members marked offline who have been heard of since `since`, with when that was.
 pub(crate) async fn back(
     connection: &mut Connection,
     since: UnixTime,
-) -> Result<Vec<NodeId>, StoreError> {
-    let text = "SELECT nodes.node AS node FROM nodes JOIN presence ON presence.node = nodes.node
-                WHERE nodes.status = 'allowed' AND nodes.offline_since IS NOT NULL AND presence.last_seen >= $1 LIMIT 1000";
-    ids(sql!(text, since.stored()).fetch_all(connection).await?)
+) -> Result<Vec<(NodeId, UnixTime)>, StoreError> {
+    let text = "SELECT nodes.node AS node, presence.last_seen AS heard
+                FROM nodes JOIN presence ON presence.node = nodes.node
+                WHERE nodes.status = 'allowed' AND nodes.offline_since IS NOT NULL AND presence.last_seen >= $1";
+    heard(sql!(text, since.stored()).fetch_all(connection).await?)
 }
 
 /// Marks a node offline, or not.
@@ -95,8 +113,7 @@ pub(crate) async fn mark(
     Ok(())
 }
 
-fn ids(rows: Vec<sqlx::sqlite::SqliteRow>) -> Result<Vec<NodeId>, StoreError> {
-    rows.into_iter()
-        .map(|row| Row(row).array("node").map(NodeId::from_bytes))
-        .collect()
+fn heard(rows: Vec<sqlx::sqlite::SqliteRow>) -> Result<Vec<(NodeId, UnixTime)>, StoreError> {
+    let one = |row: Row| Ok((NodeId::from_bytes(row.array("node")?), row.count("heard")?));
+    rows.into_iter().map(Row).map(one).collect()
 }

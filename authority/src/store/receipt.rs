@@ -1,7 +1,5 @@
 //! Receipts: each node's latest.
 
-use std::collections::BTreeMap;
-
 use tidegate_proto::{ListPlace, NodeId, Receipt, Sequence, Signed, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, sql};
@@ -47,22 +45,4 @@ pub(crate) async fn keep(
     );
     statement.execute(connection).await?;
     Ok(())
-}
-
-/// Everybody who has a receipt over `list` or a later one, and when it came.
-pub(crate) async fn confirming(
-    connection: &mut Connection,
-    list: ListPlace,
-) -> Result<BTreeMap<NodeId, UnixTime>, StoreError> {
-    let text = "SELECT node, received_at FROM receipts WHERE revision > $1 OR (revision = $1 AND list >= $2)";
-    let rows = sql!(text, list.revision.stored(), list.sequence.stored())
-        .fetch_all(connection)
-        .await?;
-    let one = |row: Row| {
-        Ok((
-            NodeId::from_bytes(row.array("node")?),
-            row.count("received_at")?,
-        ))
-    };
-    rows.into_iter().map(Row).map(one).collect()
 }

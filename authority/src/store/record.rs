@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sqlx::{QueryBuilder, Sqlite};
 use tidegate_proto::api::RecordWithHint;
 use tidegate_proto::{Digest, Endpoint, NodeId, PeerRecord, Sequence, Signed, UnixTime};
 
@@ -52,24 +53,35 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-/// `node`'s record.
-pub(crate) async fn load(
+/// The records of `nodes`, as far as there are any, in the order of ids.
+pub(crate) async fn of_all(
     connection: &mut Connection,
-    node: NodeId,
-) -> Result<Option<RecordWithHint>, StoreError> {
-    let text = "SELECT envelope, seen_from FROM records WHERE node = $1";
-    let Some(row) = sql!(text, &node.as_bytes()[..])
-        .fetch_optional(connection)
-        .await?
-        .map(Row)
-    else {
-        return Ok(None);
-    };
+    nodes: &[NodeId],
+) -> Result<Vec<RecordWithHint>, StoreError> {
+    const AT_ONCE: usize = 500;
+    let mut records = Vec::new();
+    for some in nodes.chunks(AT_ONCE) {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT envelope, seen_from FROM records WHERE node IN (");
+        let mut list = query.separated(", ");
+        for node in some {
+            list.push_bind(node.as_bytes().to_vec());
+        }
+        query.push(") ORDER BY node");
+        let rows = query.build().fetch_all(&mut *connection).await?;
+        for row in rows.into_iter().map(Row) {
+            records.push(with_hint(&row)?);
+        }
+    }
+    Ok(records)
+}
+
+fn with_hint(row: &Row) -> Result<RecordWithHint, StoreError> {
     let seen_from = row
         .optional_text("seen_from")?
         .and_then(|text| text.parse().ok()); // a hint may be lost
-    Ok(Some(RecordWithHint {
+    Ok(RecordWithHint {
         record: row.signed("envelope")?,
         seen_from,
-    }))
+    })
 }

@@ -144,7 +144,7 @@ pub(crate) async fn merged(connection: &mut Connection, list: ListPlace) -> Resu
     counter::raise(connection, "list", list.sequence.stored()).await
 }
 
-/// Keeps an entry of a merged list. Of two for one identity, the one that reaches further and is for good stays.
+/// Keeps an entry of a merged list. Of two of one kind for one identity, the one that reaches further stays.
 /// Without `keep_until` it stays until the node is let in again.
 pub(crate) async fn keep_entry(
     connection: &mut Connection,
@@ -154,10 +154,7 @@ pub(crate) async fn keep_entry(
 ) -> Result<(), StoreError> {
     let statement = sql!(
         "INSERT INTO list_entries (identity, node, serials_up_to, kind, reason, since, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (identity) DO UPDATE SET
-             kind = CASE WHEN excluded.serials_up_to > list_entries.serials_up_to THEN excluded.kind
-                         WHEN excluded.serials_up_to = list_entries.serials_up_to AND excluded.kind = 'revoked' THEN excluded.kind
-                         ELSE list_entries.kind END,
+         ON CONFLICT (identity, kind) DO UPDATE SET
              reason = CASE WHEN excluded.serials_up_to >= list_entries.serials_up_to THEN excluded.reason ELSE list_entries.reason END,
              since = CASE WHEN excluded.serials_up_to >= list_entries.serials_up_to THEN excluded.since ELSE list_entries.since END,
              serials_up_to = CASE WHEN excluded.serials_up_to > list_entries.serials_up_to THEN excluded.serials_up_to

@@ -1,7 +1,5 @@
 //! Decisions that put somebody out, and what the ledger says of them.
 
-use std::collections::BTreeMap;
-
 use tidegate_proto::bound::LedgerGap;
 use tidegate_proto::{ListPlace, NodeId, Revision, Sequence, Span, UnixTime};
 
@@ -115,31 +113,6 @@ pub(crate) async fn settle(
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// For each node but `out` that was ever given a grant without the list: when it has stopped by itself.
-pub(crate) async fn holders(
-    connection: &mut Connection,
-    out: NodeId,
-    list: ListPlace,
-) -> Result<BTreeMap<NodeId, UnixTime>, StoreError> {
-    let text = "SELECT node, MAX(stopped_at) AS stopped_at FROM releases
-                WHERE node <> $1 AND (revision < $2 OR (revision = $2 AND list < $3)) GROUP BY node";
-    let rows = sql!(
-        text,
-        &out.as_bytes()[..],
-        list.revision.stored(),
-        list.sequence.stored()
-    )
-    .fetch_all(connection)
-    .await?;
-    let holder = |row: Row| {
-        Ok((
-            NodeId::from_bytes(row.array("node")?),
-            row.count("stopped_at")?,
-        ))
-    };
-    rows.into_iter().map(Row).map(holder).collect()
 }
 
 /// The spans of which the ledger may lack releases.

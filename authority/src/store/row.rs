@@ -54,6 +54,10 @@ impl Row {
         self.raw(column)
     }
 
+    pub(crate) fn optional_integer(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        self.raw(column)
+    }
+
     pub(crate) fn bytes(&self, column: &str) -> Result<&[u8], StoreError> {
         self.raw(column)
     }

@@ -129,6 +129,16 @@ pub(crate) async fn revoke(
     Ok(())
 }
 
+/// Takes every token back: of a restored database nobody can say which were.
+pub(crate) async fn revoke_all(
+    connection: &mut Connection,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "UPDATE tokens SET revoked_at = $1 WHERE revoked_at IS NULL";
+    sql!(text, now.stored()).execute(connection).await?;
+    Ok(())
+}
+
 /// Forgets tokens that ended before `before`.
 pub(crate) async fn forget(
     connection: &mut Connection,

@@ -9,7 +9,7 @@ use tidegate_proto::bound::LedgerGap;
 
 use super::open::{MIGRATIONS, connect_options};
 use super::recovery::{self, Recovery};
-use super::{Row, StoreError, corrupt, genesis, list, sql};
+use super::{Row, StoreError, corrupt, genesis, invite, list, sql, token};
 use crate::genesis_file::follow;
 
 /// Refuses a database that is damaged.
@@ -149,6 +149,8 @@ pub async fn begin_recovery(
     };
     let gap = LedgerGap::new(now, &chain.genesis().ceilings);
     recovery::begin(&mut connection, &recovery, &gap).await?;
+    token::revoke_all(&mut connection, now).await?;
+    invite::revoke_all(&mut connection, now).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
     Ok(connection.close().await?)
 }

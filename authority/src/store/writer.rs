@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::LocalBoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tidegate_proto::UnixTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, change};
 use crate::clock::Clock;
+use crate::service::Notice;
 
 /// Changes that may wait; more are refused.
 const MOST_WAITING: usize = 4096;
@@ -21,6 +22,7 @@ pub struct Tx {
     connection: Connection,
     now: UnixTime,
     after: Vec<Box<dyn FnOnce() + Send>>,
+    notices: Vec<Notice>,
 }
 
 impl Tx {
@@ -37,6 +39,11 @@ impl Tx {
     /// Has `act` done once the change is on disk, and not at all if it does not get there.
     pub fn after_commit(&mut self, act: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(act));
+    }
+
+    /// Has `notice` told to followers, on every server, once the change is on disk.
+    pub(crate) fn announce(&mut self, notice: Notice) {
+        self.notices.push(notice);
     }
 }
 
@@ -57,6 +64,7 @@ enum Order {
 pub(super) struct Writer {
     orders: mpsc::Sender<Order>,
     commits: Arc<AtomicU64>,
+    told: Arc<Notify>,
 }
 
 impl Writer {
@@ -73,13 +81,19 @@ impl Writer {
             connection,
             now: UnixTime::default(),
             after: Vec::new(),
+            notices: Vec::new(),
         };
-        let counted = Arc::clone(&commits);
+        let told = Arc::new(Notify::new());
+        let (counted, tell) = (Arc::clone(&commits), Arc::clone(&told));
         std::thread::Builder::new()
             .name("tidegate-writer".to_owned())
-            .spawn(move || runtime.block_on(serve(tx, queue, clock, counted)))
+            .spawn(move || runtime.block_on(serve(tx, queue, clock, counted, tell)))
             .map_err(failed)?;
-        Ok(Self { orders, commits })
+        Ok(Self {
+            orders,
+            commits,
+            told,
+        })
     }
 
     pub(super) async fn run<T, E, F>(&self, change: F) -> Result<T, E>
@@ -97,8 +111,9 @@ impl Writer {
                 };
                 let stands = result.is_ok();
                 let report: Report = Box::new(move |committed| {
+                    let result = result.and_then(|done| committed.map(|()| done).map_err(E::from));
                     // Whoever asked may have gone; the change stands all the same.
-                    let _ = answer.send(committed.map_err(E::from).and(result));
+                    let _ = answer.send(result);
                 });
                 (stands, report)
             })
@@ -111,6 +126,11 @@ impl Writer {
         answered
             .await
             .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Rings when a commit has left notices.
+    pub(super) fn told(&self) -> &Arc<Notify> {
+        &self.told
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -130,6 +150,7 @@ async fn serve(
     mut queue: mpsc::Receiver<Order>,
     clock: Clock,
     commits: Arc<AtomicU64>,
+    told: Arc<Notify>,
 ) {
     while let Some(first) = queue.recv().await {
         let mut group = Vec::new();
@@ -139,7 +160,7 @@ async fn serve(
             closing = take(order, &mut group);
         }
         if !group.is_empty() {
-            commit_group(&mut tx, group, &clock).await;
+            commit_group(&mut tx, group, &clock, &told).await;
             commits.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(done) = closing {
@@ -162,11 +183,37 @@ fn take(order: Order, group: &mut Vec<Change>) -> Option<oneshot::Sender<()>> {
 }
 
 /// Runs a group in one transaction. Only after the commit does anyone hear of success or anything leave.
-async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock) {
+async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock, told: &Notify) {
     tx.after.clear();
+    tx.notices.clear();
     let begun = execute(tx, "BEGIN IMMEDIATE").await;
-    let mut reports = Vec::with_capacity(group.len());
     let mut failed = begun.clone().err();
+    let reports = run_all(tx, group, clock, &mut failed).await;
+    let outcome = match failed {
+        None => commit(tx).await,
+        Some(error) => Err(error),
+    };
+    if outcome.is_err() && begun.is_ok() {
+        let _ = execute(tx, "ROLLBACK").await; // after some errors the database has done so itself
+    }
+    let after = std::mem::take(&mut tx.after);
+    if outcome.is_ok() {
+        after.into_iter().for_each(|act| act());
+        told.notify_one();
+    }
+    reports
+        .into_iter()
+        .for_each(|report| report(outcome.clone()));
+}
+
+/// Runs each change in its savepoint. What makes the database undo all of them is left in `failed`.
+async fn run_all(
+    tx: &mut Tx,
+    group: Vec<Change>,
+    clock: &Clock,
+    failed: &mut Option<StoreError>,
+) -> Vec<Report> {
+    let mut reports = Vec::with_capacity(group.len());
     for change in group {
         if let Some(error) = &failed {
             reports.push(change(Err(error.clone())).await.1);
@@ -176,24 +223,20 @@ async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock) {
             Ok(report) => reports.push(report),
             Err((error, report)) => {
                 reports.push(report);
-                failed = Some(error);
+                *failed = Some(error);
             }
         }
     }
-    let outcome = match failed {
-        None => execute(tx, "COMMIT").await,
-        Some(error) => Err(error),
-    };
-    if outcome.is_err() && begun.is_ok() {
-        let _ = execute(tx, "ROLLBACK").await; // after some errors the database has done so itself
-    }
-    let after = std::mem::take(&mut tx.after);
-    if outcome.is_ok() {
-        after.into_iter().for_each(|act| act());
-    }
     reports
-        .into_iter()
-        .for_each(|report| report(outcome.clone()));
+}
+
+/// Commits, with what followers are to hear.
+async fn commit(tx: &mut Tx) -> Result<(), StoreError> {
+    let notices = std::mem::take(&mut tx.notices);
+    if !notices.is_empty() {
+        change::keep(&mut tx.connection, &notices, tx.now).await?;
+    }
+    execute(tx, "COMMIT").await
 }
 
 async fn run_one(
@@ -206,12 +249,14 @@ async fn run_one(
         return Err((error, report));
     }
     tx.now = clock.now();
-    let acts = tx.after.len();
+    let (acts, notices) = (tx.after.len(), tx.notices.len());
     let (stands, report) = change(Ok(tx)).await;
     if !stands {
         tx.after.truncate(acts);
-        if let Err(error) = execute(tx, "ROLLBACK TO change").await {
-            return Err((error, report));
+        tx.notices.truncate(notices);
+        // After some errors, as a full disk, the database has undone the whole transaction itself.
+        if execute(tx, "ROLLBACK TO change").await.is_err() {
+            return Err((StoreError::Undone, report));
         }
     }
     match execute(tx, "RELEASE change").await {

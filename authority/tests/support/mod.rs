@@ -6,7 +6,9 @@
     reason = "each test program uses some of it"
 )]
 
+pub mod log;
 pub mod operators;
+pub mod server;
 pub mod web;
 
 use std::sync::Arc;
@@ -81,6 +83,18 @@ pub fn genesis(range: &str) -> (SigningKey, Vec<Arc<SigningKey>>, Genesis) {
     (root, keys, genesis)
 }
 
+/// The token of a new invite.
+pub async fn invite_of(authority: &Authority, uses: u32) -> InviteToken {
+    let new = NewInvite {
+        roles: set(["member".parse().unwrap()]),
+        tags: set(["eu".parse().unwrap()]),
+        uses,
+        valid_for: Span::from_hours(24),
+    };
+    let made = authority.new_invite(new, operator()).await.unwrap();
+    made.invite.token
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(Limits::default(), "10.211.0.0/16").await
@@ -130,24 +144,41 @@ impl World {
         Authority::open(options).await.unwrap()
     }
 
+    /// Another authority on the same database, with these keys and limits.
+    pub async fn beside(&self, keys: &[Arc<SigningKey>], limits: Limits) -> Authority {
+        let options = options(&self.dir, keys, Vec::new(), &self.clock, limits);
+        Authority::open(options).await.unwrap()
+    }
+
+    /// An authority on the same database under another clock.
+    pub async fn under(&self, clock: &Clock) -> Authority {
+        let options = options(&self.dir, &self.keys, Vec::new(), clock, Limits::default());
+        Authority::open(options).await.unwrap()
+    }
+
+    /// The database itself, as somebody with the file has it.
+    pub async fn database(&self) -> sqlx::SqliteConnection {
+        let file = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("authority.db"));
+        sqlx::ConnectOptions::connect(&file).await.unwrap()
+    }
+
+    /// What a query over the database counts.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+
     pub fn node(&mut self) -> TestNode {
         self.seed += 1;
         TestNode::new(self.seed)
     }
 
     pub async fn invite(&self, uses: u32) -> InviteToken {
-        let new = NewInvite {
-            roles: set(["member".parse().unwrap()]),
-            tags: set(["eu".parse().unwrap()]),
-            uses,
-            valid_for: Span::from_hours(24),
-        };
-        self.authority
-            .new_invite(new, operator())
-            .await
-            .unwrap()
-            .invite
-            .token
+        invite_of(&self.authority, uses).await
     }
 
     /// A node that is in.

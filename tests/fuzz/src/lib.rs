@@ -19,6 +19,7 @@
 //!
 //! A new target is a function, a line in `TARGETS`, a program of four lines and a folder with one sound input.
 
+pub mod core;
 pub mod agent;
 pub mod netconfig;
 pub mod proto;

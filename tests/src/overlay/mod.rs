@@ -19,7 +19,7 @@
 mod node;
 mod site;
 
-pub use node::Node;
+pub use node::{Ended, Node};
 pub use site::{Overlay, Underlay};
 
 use std::time::Duration;

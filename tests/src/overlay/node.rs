@@ -94,9 +94,25 @@ impl Node {
     /// Starts the daemon, and waits until it can be spoken to.
     pub fn start(&mut self) -> Result<()> {
         let daemon = self.spawn()?;
-        let answers = || self.socket().exists() && self.try_cli(["epoch"]).is_ok();
+        let answers = || {
+            self.try_cli(["epoch"])
+                .is_ok_and(|ended| ended.code == Some(0))
+        };
         wait_until(PATIENCE, "the daemon to answer", || {
             answers() || !daemon.is_running()
+        })?;
+        anyhow::ensure!(daemon.is_running(), "the daemon ended: {}", daemon.output());
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Starts the daemon of a node that is not admitted yet, and waits until it can be spoken to.
+    pub fn spawn_pending(&mut self) -> Result<()> {
+        let daemon = self.spawn()?;
+        wait_until(PATIENCE, "the daemon to answer", || {
+            self.try_cli(["status"])
+                .is_ok_and(|ended| ended.code == Some(15))
+                || !daemon.is_running()
         })?;
         anyhow::ensure!(daemon.is_running(), "the daemon ended: {}", daemon.output());
         self.daemon = Some(daemon);

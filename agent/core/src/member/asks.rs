@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand_core::Rng as _;
 use tidegate_proto::api::Heartbeat;
 use tidegate_proto::{
-    BoundedList, BoundedSet, Endpoint, Nonce, PeerRecord, ReadableVersion, Receipt, RevocationKind,
-    Sequence, Signed, UnixTime,
+    BoundedList, BoundedSet, Certificate, Endpoint, Nonce, PeerRecord, ReadableVersion, Receipt,
+    RevocationKind, Sequence, Signed, UnixTime,
 };
 use tidegate_wg::Mono;
 
@@ -65,16 +65,29 @@ impl Want {
     }
 }
 
+/// A data plane that ran this long did not fail at its start.
+const STEADY: Duration = Duration::from_secs(60);
+
 /// Starts of the data plane: at once, and after failures with pauses.
-pub(super) struct Starts(Backoff);
+pub(super) struct Starts {
+    backoff: Backoff,
+    begun: Option<Mono>,
+}
 
 impl Starts {
     pub(super) fn try_begin(&mut self, now: Mono) -> bool {
-        self.0.is_due(now)
+        let due = self.backoff.is_due(now);
+        if due {
+            self.begun = Some(now);
+        }
+        due
     }
 
     pub(super) fn failed(&mut self, now: Mono) {
-        self.0.attempt(now);
+        if self.begun.is_some_and(|begun| now.since(begun) > STEADY) {
+            self.backoff.cancel();
+        }
+        self.backoff.attempt(now);
     }
 }
 
@@ -104,7 +117,10 @@ impl Asks {
             record: Want::new(&[2, 4, 15, 60]),
             list: Backoff::new(&[5, 10]),
             enroll: Backoff::new(&[5, 15, 30]),
-            plane: Starts(Backoff::new(&[1, 2, 5, 15, 60])),
+            plane: Starts {
+                backoff: Backoff::new(&[1, 2, 5, 15, 60]),
+                begun: None,
+            },
             heartbeat_at: None,
             retirement: None,
             clock_told: None,
@@ -207,16 +223,23 @@ impl Member {
                 }
             }
             Some(_) => {}
-            None => {
-                let due = self
-                    .certificate
-                    .current()
-                    .is_none_or(|own| self.renewal.due(own) <= self.clock.time(now));
-                if due && self.clock.is_known() && self.renewal.is_free(now.boot) {
-                    self.renewal.backoff.attempt(now.boot);
-                    self.ask_for_certificate(Renewed::Sealing, now);
-                }
-            }
+            None => self.renew_when_due(now),
+        }
+    }
+
+    /// While the certificate lasts, attempts become rare; without one, nothing else can help.
+    fn renew_when_due(&mut self, now: Now) {
+        let time = self.clock.time(now);
+        let due = |own: &Certificate| self.renewal.due(own) <= time;
+        if !self.certificate.current().is_none_or(|own| due(own)) || !self.clock.is_known() {
+            return;
+        }
+        let ended = self.own(now).is_none();
+        let free = ended && self.asks.enroll.is_due(now.boot);
+        if free || self.renewal.is_free(now.boot) {
+            self.asks.enroll.attempt(now.boot);
+            self.renewal.backoff.attempt(now.boot);
+            self.ask_for_certificate(Renewed::Sealing, now);
         }
     }
 
@@ -354,7 +377,7 @@ impl Member {
         let wants = [&asks.time, &asks.chain, &asks.resync, &asks.record];
         let mut due: Vec<_> = wants.iter().filter_map(|want| want.next()).collect();
         due.extend(self.receipts.next());
-        due.extend(asks.plane.0.next().filter(|_| self.plane.is_none()));
+        due.extend(asks.plane.backoff.next().filter(|_| self.plane.is_none()));
         due.extend(asks.list.next().into_iter().chain(asks.enroll.next()));
         due.extend(self.renewal.backoff.next());
         let mut due: Vec<_> = due.into_iter().map(of(Reason::Retry)).collect();

@@ -19,6 +19,7 @@ impl Member {
         match event {
             StreamEvent::Genesis(genesis) => self.take_genesis(&genesis, now),
             StreamEvent::List(list) => drop(self.take_list(&list, now)),
+            StreamEvent::Certificate(certificate) => self.take_certificate(&certificate, now),
             StreamEvent::Policy(policy) => self.take_policy(&policy, now),
             StreamEvent::Roster(update) => self.take_roster(&update, now),
             StreamEvent::Record(record) => self.take_record(&record, now),
@@ -332,7 +333,6 @@ impl Member {
             self.circle.outdate();
         }
         self.saver.clock(before, now);
-        self.tell_clock(now);
     }
 
     /// The place that a kind's file holds when it is written now.

@@ -12,8 +12,8 @@ use tidegate_proto::{
 };
 
 use super::asks::Asks;
+use super::circle::Circle;
 use super::save::Saver;
-use super::steer::Circle;
 use super::{Member, Setup};
 use crate::clock::{Clock, KeptClock};
 use crate::event::{Event, Source};

@@ -1,80 +1,23 @@
 //! From what counts to what the data plane and the host are to know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_proto::{
-    Certificate, Endpoint, EpochNumber, NodeId, Prefix, Standing, UnixTime, Verified,
-};
-use tidegate_wg::{Event as PlaneEvent, Mono, PeerId, Rule};
+use tidegate_proto::{Certificate, Endpoint, EpochNumber, NodeId, Standing, UnixTime, Verified};
+use tidegate_wg::{Event as PlaneEvent, Mono, PeerId};
 
-use super::{Member, Names};
+use super::Member;
+use super::circle::Peer;
 use crate::event::Event;
 use crate::file::FileName;
-use crate::filter::{self, Behind, wg_prefix};
 use crate::grants::Held;
 use crate::host::{HostWish, Traffic};
 use crate::input::Wish;
-use crate::peers::{Scene, Subnets, addresses_of, candidates, is_out};
-use crate::plane::{Plane, Secrets, Wanted, WantedEpoch, WantedPeer};
+use crate::peers::{addresses_of, is_out};
+use crate::plane::{Plane, Secrets, Wanted, WantedEpoch};
 use crate::time::Now;
-
-/// One peer, as it counts now.
-pub(super) struct Peer {
-    pub(super) id: PeerId,
-    pub(super) certificate: Verified<Certificate>,
-    pub(super) candidates: Vec<SocketAddr>,
-    pub(super) routes: Vec<Prefix>,
-}
-
-/// Who counts now, and what follows from it. Worked out anew only when something has changed.
-#[derive(Default)]
-pub(super) struct Circle {
-    peers: BTreeMap<NodeId, Peer>,
-    by_id: BTreeMap<PeerId, NodeId>,
-    wanted: Arc<BTreeMap<PeerId, WantedPeer>>,
-    routes: Arc<Vec<(tidegate_wg::Prefix, PeerId)>>,
-    rules: Arc<Vec<Rule>>,
-    loops: Vec<(Prefix, NodeId)>,
-    names: Arc<Names>,
-    /// When the first certificate of these ends.
-    until: Option<UnixTime>,
-    current: bool,
-}
-
-impl Circle {
-    /// Something has changed.
-    pub(super) fn outdate(&mut self) {
-        self.current = false;
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    pub(super) fn names(&self) -> Arc<Names> {
-        Arc::clone(&self.names)
-    }
-
-    pub(super) fn peers(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
-        self.peers.iter()
-    }
-
-    pub(super) fn loops(&self) -> &[(Prefix, NodeId)] {
-        &self.loops
-    }
-
-    pub(super) fn node(&self, id: PeerId) -> Option<NodeId> {
-        self.by_id.get(&id).copied()
-    }
-
-    /// When it changes by itself.
-    pub(super) fn until(&self) -> Option<UnixTime> {
-        self.until
-    }
-}
 
 impl Member {
     /// The certificate in force, if this node may take part at all: it is up, trusted, certified, and not on the list.
@@ -104,146 +47,6 @@ impl Member {
     pub(super) fn usable(&self, now: Now) -> Vec<(EpochNumber, &Held, Mono)> {
         let usable = |(epoch, held)| Some((epoch, held, self.usable_until(held, now)?));
         self.grants.iter().filter_map(usable).collect()
-    }
-
-    /// Works out who counts, if something has changed or a certificate has ended.
-    fn draw_circle(&mut self, now: Now) {
-        let time = self.clock.time(now);
-        if self.circle.current && self.circle.until.is_none_or(|until| time < until) {
-            return;
-        }
-        let before = std::mem::take(&mut self.circle);
-        self.circle = self.new_circle(now).unwrap_or_default();
-        self.circle.current = true;
-        self.name_own();
-        self.tell_peers(&before);
-    }
-
-    fn new_circle(&mut self, now: Now) -> Option<Circle> {
-        let own = self.taking_part(now)?.clone();
-        let genesis = self.trust.genesis().clone();
-        let scene = Scene {
-            own: &own,
-            list: self.list.current()?,
-            roster: &self.roster,
-            time: self.clock.time(now),
-        };
-        let known = scene.peers();
-        let subnets = Subnets::new(&known, &self.choices, |known| {
-            candidates(known, &self.recent, &genesis)
-        });
-        let mut circle = Circle {
-            until: known
-                .values()
-                .map(|known| known.certificate.not_after)
-                .chain([own.not_after])
-                .min(),
-            loops: subnets.loops,
-            ..Circle::default()
-        };
-        for (node, known) in known {
-            let own_addresses = addresses_of(&known.certificate).map(Prefix::host);
-            let behind = subnets
-                .routes
-                .iter()
-                .filter(|(_, leads)| **leads == node)
-                .map(|(route, _)| *route);
-            let peer = Peer {
-                id: self.numbers.of(known.certificate.wireguard),
-                certificate: known.certificate.clone(),
-                candidates: candidates(known, &self.recent, &genesis),
-                routes: own_addresses.into_iter().chain(behind).collect(),
-            };
-            circle.by_id.insert(peer.id, node);
-            circle.peers.insert(node, peer);
-        }
-        self.spread_out(&mut circle, &own);
-        self.recent.guarded.extend(subnets.routes.into_keys());
-        Some(circle)
-    }
-
-    /// The circle in the data plane's words.
-    fn spread_out(&self, circle: &mut Circle, own: &Certificate) {
-        let peers = circle.peers.values();
-        let route = |peer: &Peer| -> Vec<_> {
-            let prefixes = peer.routes.iter().filter_map(wg_prefix);
-            prefixes.map(|prefix| (prefix, peer.id)).collect()
-        };
-        circle.routes = Arc::new(peers.clone().flat_map(route).collect());
-        circle.wanted = Arc::new(
-            peers
-                .map(|peer| (peer.id, self.wanted_peer(peer)))
-                .collect(),
-        );
-        circle.rules = Arc::new(self.rules(circle, own));
-    }
-
-    fn rules(&self, circle: &Circle, own: &Certificate) -> Vec<Rule> {
-        let Some(policy) = self.policy.current() else {
-            return Vec::new();
-        };
-        let peers: Vec<_> = circle
-            .peers
-            .values()
-            .map(|peer| {
-                let behind = if peer.routes.len() > 2 {
-                    Behind::Networks
-                } else {
-                    Behind::Nothing
-                };
-                (peer.id, &*peer.certificate, behind)
-            })
-            .collect();
-        filter::compile(policy, own, self.genesis(), &peers)
-    }
-
-    fn name_own(&mut self) {
-        let entry =
-            |certificate: &Certificate| (certificate.name.clone(), addresses_of(certificate));
-        let own = self.certificate.current().map(|own| entry(own));
-        let peers = self
-            .circle
-            .peers
-            .values()
-            .map(|peer| entry(&peer.certificate));
-        self.circle.names = Arc::new(own.into_iter().chain(peers).collect());
-    }
-
-    fn tell_peers(&mut self, before: &Circle) {
-        for (node, peer) in &before.peers {
-            if !self.circle.peers.contains_key(node) {
-                let listed = self
-                    .list
-                    .current()
-                    .is_some_and(|list| is_out(list, &peer.certificate));
-                let name = peer.certificate.name.clone();
-                self.outbox.tell(Event::PeerLeft {
-                    node: *node,
-                    name,
-                    listed,
-                });
-            }
-        }
-        let joined = self
-            .circle
-            .peers
-            .iter()
-            .filter(|(node, _)| !before.peers.contains_key(node));
-        for (node, peer) in joined {
-            let name = peer.certificate.name.clone();
-            self.outbox.tell(Event::PeerJoined { node: *node, name });
-        }
-        for (route, node) in self
-            .circle
-            .loops
-            .iter()
-            .filter(|found| !before.loops.contains(found))
-        {
-            self.outbox.tell(Event::RouteLoop {
-                route: *route,
-                node: *node,
-            });
-        }
     }
 
     /// Tells the data plane what is new. What ends comes first.
@@ -325,14 +128,14 @@ impl Member {
             addresses: addresses_of(own).to_vec(),
             mtu: self.choices.mtu,
             keepalive: self.choices.keepalive,
-            peers: Arc::clone(&self.circle.wanted),
+            peers: self.circle.wanted(),
             epochs: usable
                 .iter()
                 .map(|(epoch, held, until)| (*epoch, self.wanted_epoch(held, *until, now)))
                 .collect(),
             active: self.active(&usable, time),
-            routes: Arc::clone(&self.circle.routes),
-            rules: Arc::clone(&self.circle.rules),
+            routes: self.circle.routes(),
+            rules: self.circle.rules(),
         })
     }
 
@@ -341,25 +144,10 @@ impl Member {
         let time = self.clock.time(now);
         let lately = |(node, _): &(&NodeId, &Peer)| self.recent.lately(**node, time);
         self.circle
-            .peers
-            .iter()
+            .peers()
             .filter(lately)
             .map(|(_, peer)| peer.id)
             .collect()
-    }
-
-    fn wanted_peer(&self, peer: &Peer) -> WantedPeer {
-        // Without a known time there is no epoch either.
-        let end = self
-            .clock
-            .deadline(peer.certificate.not_after)
-            .unwrap_or_default();
-        let steady = self.plane.as_ref().map(|plane| plane.steady(peer.id, end));
-        WantedPeer {
-            key: peer.certificate.wireguard,
-            candidates: peer.candidates.clone(),
-            deadline: steady.unwrap_or(end),
-        }
     }
 
     /// Handshakes ahead of the switch are spread over half of the time until then.
@@ -455,42 +243,27 @@ impl Member {
         if self.recent.wish == Wish::Down {
             return None;
         }
-        let flows = self
-            .plane
-            .as_ref()
-            .is_some_and(|plane| plane.told().active.is_some());
+        let told = self.plane.as_ref().map(Plane::told);
+        let flows = told.is_some_and(|told| told.active.is_some());
         let own = self.certificate.current();
-        let addresses: Vec<IpAddr> = own
-            .map(|own| addresses_of(own).to_vec())
-            .unwrap_or_default();
-        let default = |route: &&Prefix| route.length() == 0;
-        let served = |route: &&Prefix| self.choices.serve.contains(route);
+        let served = own.iter().flat_map(|own| own.routes.iter());
+        let (exit, subnets) = self
+            .recent
+            .guarded
+            .iter()
+            .partition(|route| route.length() == 0);
         Some(HostWish {
             traffic: if flows {
                 Traffic::Flows
             } else {
                 Traffic::Stopped
             },
-            addresses: addresses.into_iter().collect(),
+            addresses: own.iter().flat_map(|own| addresses_of(own)).collect(),
             overlay: self.genesis().prefixes().collect(),
-            subnets: self
-                .recent
-                .guarded
-                .iter()
-                .filter(|route| !default(route))
-                .copied()
-                .collect(),
-            exit: self
-                .recent
-                .guarded
-                .iter()
-                .filter(default)
-                .copied()
-                .collect(),
-            serve: own
-                .iter()
-                .flat_map(|own| own.routes.iter())
-                .filter(served)
+            subnets,
+            exit,
+            serve: served
+                .filter(|route| self.choices.serve.contains(route))
                 .copied()
                 .collect(),
             mtu: self.choices.mtu,

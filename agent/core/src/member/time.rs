@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::file::FileName;
 use crate::grants::Untimed;
 use crate::input::Wish;
-use crate::status::{State, Stopped, Waiting};
+use crate::status::{ClockSource, State, Stopped, Waiting};
 use crate::time::{Now, Reason, Timeout};
 use tidegate_proto::{Document as _, Standing};
 
@@ -26,8 +26,8 @@ impl Member {
         if self.clock.watch(now) {
             self.circle.outdate();
             self.asks.time.want();
-            self.tell_clock(now);
         }
+        self.tell_clock(now);
         let trusted = self.policy.current().map(|policy| policy.trust_rtc);
         match trusted {
             Some(true) => self.clock.trust_real_time_clock(now),
@@ -47,7 +47,8 @@ impl Member {
 
     pub(super) fn tell_clock(&mut self, now: Now) {
         let ahead = self.clock.wall_ahead(now);
-        let off = ahead.unsigned_abs() > CLOCK_OFF;
+        let known = self.clock.source() == ClockSource::Statement;
+        let off = known && ahead.unsigned_abs() > CLOCK_OFF;
         let told = self.asks.clock_told;
         if off && told.is_none_or(|told| told.abs_diff(ahead) > CLOCK_OFF) {
             self.outbox.tell(Event::ClockOff(ahead));
@@ -117,19 +118,29 @@ impl Member {
         if self.keyring().is_none() {
             return Some(Stopped::Untrusted);
         }
+        if self.outlived() {
+            return Some(Stopped::Untrusted);
+        }
         if let Some(out) = self.out() {
             return Some(out);
         }
         match (self.own(now), self.ended) {
-            (Some(_), _) => {}
-            (None, Some(ended)) => return Some(Stopped::CertificateEnded(ended)),
-            (None, None) if self.certificate.current().is_some() => {}
-            (None, None) => return Some(Stopped::NoCertificate),
+            (None, Some(ended)) => Some(Stopped::CertificateEnded(ended)),
+            (None, None) if self.certificate.current().is_none() => Some(Stopped::NoCertificate),
+            _ => None,
         }
-        let revision = |order: tidegate_proto::Order| order.revision;
-        let had = self.list.floor().map(|(order, _)| revision(order));
-        let behind = had.is_some_and(|had| had < self.genesis().authority.since);
-        (self.list.current().is_none() && behind).then_some(Stopped::Untrusted)
+    }
+
+    /// Whether what there was has lost its signers to a succession, and nothing new has come.
+    fn outlived(&self) -> bool {
+        let since = self.genesis().authority.since;
+        let list = self.list.floor().filter(|_| self.list.current().is_none());
+        let own = self
+            .certificate
+            .floor()
+            .filter(|_| self.certificate.current().is_none());
+        let floors = list.into_iter().chain(own);
+        floors.into_iter().any(|(order, _)| order.revision < since)
     }
 
     /// The entry that puts this node out.

@@ -3,7 +3,7 @@
 use tidegate_proto::{Certificate, EpochNumber, NodeId};
 
 use super::Member;
-use super::steer::Peer;
+use super::circle::Peer;
 use crate::clock::as_span;
 use crate::grants::Held;
 use crate::peers::addresses_of;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use tidegate_proto::api::{GrantWithList, RecordWithHint, RosterUpdate};
 use tidegate_proto::bound::{PublishedBound, Release, Revocation};
-use tidegate_proto::policy::{Policy, PolicyFile, Protocol, Rule, Subject};
+use tidegate_proto::policy::Policy;
 use tidegate_proto::*;
 
-use super::{list, set};
+use super::set;
+use super::signing::{genesis, sign_list, sign_policy};
 
 /// When every world begins.
 pub const BEGIN: UnixTime = UnixTime::from_millis(1_790_000_000_000);
@@ -49,7 +49,7 @@ pub struct Epoch {
     pub starts: UnixTime,
     pub ends: UnixTime,
     pub lease_until: UnixTime,
-    secret: EpochSecret,
+    pub secret: EpochSecret,
 }
 
 /// A revocation under way, and what was told about it.
@@ -64,7 +64,7 @@ pub struct Authority {
     pub signer: SigningKey,
     pub chain: Vec<Signed<Genesis>>,
     pub genesis: Genesis,
-    rng: ChaCha20Rng,
+    pub rng: ChaCha20Rng,
     pub now: UnixTime,
     pub entries: BTreeMap<NodeId, Entry>,
     listed: BTreeMap<PublicKey, RevocationEntry>,
@@ -78,7 +78,7 @@ pub struct Authority {
     pub version: u64,
     pub epochs: Vec<Epoch>,
     pub ledger: Vec<Release>,
-    granted: BTreeMap<(NodeId, EpochNumber, u32, Serial), Signed<EpochGrant>>,
+    pub granted: BTreeMap<(NodeId, EpochNumber, u32, Serial), Signed<EpochGrant>>,
     pub receipts: BTreeMap<NodeId, (Sequence, ListPlace)>,
     pub cutoffs: BTreeMap<NodeId, CutOff>,
 }
@@ -132,7 +132,7 @@ impl Authority {
         chain.keyring().unwrap()
     }
 
-    fn next_version(&mut self) -> Sequence {
+    pub fn next_version(&mut self) -> Sequence {
         self.version += 1;
         Sequence::new(self.version).unwrap()
     }
@@ -336,194 +336,6 @@ impl Authority {
         Signed::sign(&statement, &[&self.signer]).unwrap()
     }
 
-    /// Opens the next epoch when its lead has begun.
-    pub fn tick(&mut self) {
-        self.epochs.retain(|epoch| epoch.lease_until > self.now);
-        let last = self.epochs.last().map(|last| (last.number, last.ends));
-        match last {
-            Some((_, ends)) if self.now + self.settings.lead < ends => {}
-            Some((number, ends)) => self.open(number.next().unwrap(), ends.max(self.now)),
-            None => {
-                let number = EpochNumber::new(
-                    self.ledger
-                        .iter()
-                        .map(|r| r.epoch.value())
-                        .max()
-                        .unwrap_or(0)
-                        + 1,
-                )
-                .unwrap();
-                self.open(number, self.now);
-            }
-        }
-    }
-
-    pub fn next_tick(&self) -> UnixTime {
-        self.epochs
-            .last()
-            .map_or(self.now, |last| last.ends - self.settings.lead)
-    }
-
-    fn open(&mut self, number: EpochNumber, starts: UnixTime) {
-        let ends = starts + self.settings.epoch;
-        let secret = EpochSecret::generate(&mut self.rng);
-        let lease_until = ends + self.settings.offline_tolerance;
-        self.epochs.push(Epoch {
-            number,
-            redraw: 0,
-            starts,
-            ends,
-            lease_until,
-            secret,
-        });
-    }
-
-    /// Starts a new epoch now.
-    pub fn rotate(&mut self) {
-        let (now, settings) = (self.now, self.settings);
-        let last = self.epochs.last_mut().unwrap();
-        if last.starts > now {
-            last.redraw += 1;
-            last.secret = EpochSecret::generate(&mut self.rng);
-            (last.starts, last.ends) = (now, now + settings.epoch);
-            last.lease_until = last.ends + settings.offline_tolerance;
-        } else {
-            let number = last.number.next().unwrap();
-            self.open(number, now);
-        }
-    }
-
-    /// Everything that a node may have now, each release in the ledger before it leaves.
-    pub fn grants(&mut self, node: NodeId) -> Vec<GrantWithList> {
-        let live: Vec<usize> = (0..self.epochs.len())
-            .filter(|&at| self.epochs[at].ends > self.now)
-            .collect();
-        live.into_iter().map(|at| self.grant(node, at)).collect()
-    }
-
-    fn grant(&mut self, node: NodeId, at: usize) -> GrantWithList {
-        let epoch = &self.epochs[at];
-        let entry = &self.entries[&node];
-        assert_eq!(
-            entry.standing,
-            Standing::Allowed,
-            "nobody else gets a grant"
-        );
-        let place = (node, epoch.number, epoch.redraw, entry.serial);
-        if !self.granted.contains_key(&place) {
-            let context = SealContext {
-                network: self.genesis.network,
-                node,
-                serial: entry.serial,
-                epoch: epoch.number,
-                redraw: epoch.redraw,
-                sealing: entry.keys.sealing.hash(),
-            };
-            let key = epoch.secret.grant_key(self.genesis.network, epoch.number);
-            let grant = EpochGrant {
-                network: context.network,
-                revision: self.genesis.revision,
-                node,
-                serial: context.serial,
-                epoch: context.epoch,
-                redraw: context.redraw,
-                key: key.id(),
-                starts: epoch.starts,
-                ends: epoch.ends,
-                lease_until: epoch.lease_until,
-                list: self.place,
-                sealing: context.sealing,
-                sealed: context
-                    .seal(&key, &entry.keys.sealing, &mut self.rng)
-                    .unwrap(),
-            };
-            self.ledger.push(Release {
-                node,
-                epoch: grant.epoch,
-                redraw: grant.redraw,
-                list: grant.list,
-                released_at: self.now,
-                lease_until: grant.lease_until,
-            });
-            self.granted
-                .insert(place, Signed::sign(&grant, &[&self.signer]).unwrap());
-        }
-        GrantWithList {
-            grant: self.granted[&place].clone(),
-            list: self.list.clone(),
-        }
-    }
-
-    /// The key that a grant of the epoch opens to.
-    pub fn grant_key(&self, epoch: &Epoch) -> GrantKey {
-        epoch.secret.grant_key(self.genesis.network, epoch.number)
-    }
-
-    pub fn is_in(&self, node: NodeId) -> bool {
-        let entry = self.entries.get(&node);
-        entry.is_some_and(|entry| entry.standing == Standing::Allowed)
-    }
-
-    /// Who may talk to `node`, in full or as what changed since.
-    pub fn roster(&mut self, node: NodeId, since: Option<(Sequence, Vec<NodeId>)>) -> RosterUpdate {
-        let version = self.next_version();
-        let policy = self.policy.verify(&self.keyring(), self.now).unwrap();
-        let document = |entry: &Entry| {
-            entry
-                .certificate
-                .as_ref()
-                .unwrap()
-                .verify(&self.keyring(), self.now)
-                .ok()
-        };
-        let own = document(&self.entries[&node]).unwrap();
-        let peers: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(peer, entry)| **peer != node && entry.standing == Standing::Allowed)
-            .filter_map(|(peer, entry)| Some((*peer, entry, document(entry)?)))
-            .filter(|(_, _, certificate)| {
-                let subjects = (
-                    Subject::new(&own, &self.genesis),
-                    Subject::new(certificate, &self.genesis),
-                );
-                policy.permits(&subjects.0, &subjects.1)
-            })
-            .collect();
-        let removed: Vec<NodeId> = since
-            .iter()
-            .flat_map(|(_, before)| before.iter().copied())
-            .filter(|before| !peers.iter().any(|(peer, ..)| peer == before))
-            .collect();
-        let roster = Roster {
-            network: self.genesis.network,
-            revision: self.genesis.revision,
-            node,
-            version,
-            base: since.map(|(base, _)| base),
-            entries: list(peers.iter().map(|(peer, _, certificate)| RosterEntry {
-                node: *peer,
-                certificate: certificate.digest(),
-            })),
-            removed: set(removed),
-        };
-        let record = |(_, entry, _): &(NodeId, &Entry, _)| {
-            entry.record.clone().map(|record| RecordWithHint {
-                record,
-                seen_from: None,
-            })
-        };
-        RosterUpdate {
-            roster: Signed::sign(&roster, &[&self.signer]).unwrap(),
-            certificates: list(
-                peers
-                    .iter()
-                    .map(|(_, entry, _)| entry.certificate.clone().unwrap()),
-            ),
-            records: list(peers.iter().filter_map(record)),
-        }
-    }
-
     /// Signs a succession. With new keys the old ones count until `overlap`.
     pub fn succeed(&mut self, signer: Option<SigningKey>, overlap: Option<UnixTime>) {
         let revision = self.genesis.revision.next().unwrap();
@@ -553,83 +365,4 @@ impl Authority {
     pub fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
-}
-
-fn genesis(root: &SigningKey, signer: &SigningKey, epochs: EpochSettings) -> Genesis {
-    Genesis {
-        network: NetworkId::from_bytes([9; 16]),
-        name: "demo".parse().unwrap(),
-        revision: Revision::FIRST,
-        previous: None,
-        issued_at: BEGIN,
-        root: root.public_key(),
-        authority: AuthoritySet {
-            keys: set([signer.public_key()]),
-            threshold: 1,
-            since: Revision::FIRST,
-            previous_until: None,
-        },
-        ipv4: list(["10.211.0.0/16".parse().unwrap()]),
-        ipv6: "fd01:203:405::/48".parse().unwrap(),
-        suites: set([Suite::V1]),
-        ceilings: EpochCeilings::default(),
-        epochs,
-        anchors: list([]),
-        policy: None,
-        urls: list(["https://authority.example.org:7443".parse().unwrap()]),
-        tls: TlsTrust::Pins(set([TlsPin::of(b"key")])),
-    }
-}
-
-fn sign_list(
-    genesis: &Genesis,
-    signer: &SigningKey,
-    place: ListPlace,
-    listed: &BTreeMap<PublicKey, RevocationEntry>,
-    now: UnixTime,
-) -> Signed<RevocationList> {
-    let document = RevocationList {
-        network: genesis.network,
-        revision: place.revision,
-        sequence: place.sequence,
-        issued_at: now,
-        next_update: now + Span::from_hours(1),
-        entries: list(listed.values().cloned()),
-    };
-    Signed::sign(&document, &[signer]).unwrap()
-}
-
-fn sign_policy(
-    genesis: &Genesis,
-    signer: &SigningKey,
-    version: u64,
-    permits: bool,
-    epochs: EpochSettings,
-    trust_rtc: bool,
-    now: UnixTime,
-) -> Signed<Policy> {
-    let rule = |from: &str, to: &str| Rule {
-        from: set([from.parse().unwrap()]),
-        to: set([to.parse().unwrap()]),
-        protocol: Protocol::Any,
-        ports: None,
-    };
-    let rules = if permits {
-        vec![rule("all", "all")]
-    } else {
-        vec![rule("tag:t-1", "all")]
-    };
-    let version = Sequence::new(version).unwrap();
-    let policy = Policy {
-        rules: list(rules),
-        epochs,
-        trust_rtc,
-        ..PolicyFile::parse("").unwrap().into_policy(
-            genesis.network,
-            genesis.revision,
-            version,
-            now,
-        )
-    };
-    Signed::sign(&policy, &[signer]).unwrap()
 }

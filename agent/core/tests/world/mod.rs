@@ -11,6 +11,8 @@
 pub mod authority;
 pub mod node;
 pub mod plane;
+pub mod releases;
+pub mod signing;
 
 use std::collections::BTreeMap;
 
@@ -183,12 +185,16 @@ impl World {
             .as_ref()
             .unwrap()
             .answer(&origin, keys, &challenge);
-        assert_eq!(answer, Ok(expected));
         let kind = if anew {
             AskKind::Enroll
         } else {
             AskKind::Renew
         };
+        let Ok(answer) = answer else {
+            // Other keys have been drawn since, because the node learned that it was revoked.
+            return self.say(number, Input::Answered(kind, refused()));
+        };
+        assert_eq!(answer, expected);
         match self.authority.renew(keys, anew) {
             Some(certificate) => {
                 self.say(number, Input::Certificate(certificate));

@@ -21,6 +21,8 @@ pub struct Node {
     pub member: Option<Member>,
     pub disk: Files,
     pub plane: Option<Plane>,
+    /// Every order, where somebody wants them.
+    pub record: Option<Vec<(Mono, PlaneOrder)>>,
     pub host: Option<Option<Arc<HostWish>>>,
     /// Files that are written and not yet synced.
     pub writing: VecDeque<Store>,
@@ -29,6 +31,8 @@ pub struct Node {
     pub unconfirmed: VecDeque<Token>,
     pub asks: VecDeque<Ask>,
     pub events: Vec<Event>,
+    /// The list that the member has in force.
+    pub applied: Option<ListPlace>,
     pub receipts: Vec<Signed<Receipt>>,
     /// Secrets that its tunnels ever had.
     pub wireguard: WgSecretKey,
@@ -85,12 +89,14 @@ impl Node {
             id,
             member: None,
             plane: None,
+            record: None,
             host: None,
             writing: VecDeque::new(),
             prompt: true,
             unconfirmed: VecDeque::new(),
             asks: VecDeque::new(),
             events: Vec::new(),
+            applied: None,
             receipts: Vec::new(),
             wireguard,
             started_with: None,
@@ -138,7 +144,9 @@ impl Node {
             program: "tidegate-test".parse().unwrap(),
             choices: self.choices.clone(),
         };
-        self.member = Some(Member::restore(setup, self.now(at)).unwrap());
+        let member = Member::restore(setup, self.now(at)).unwrap();
+        self.applied = member.status(self.now(at)).list.map(|list| list.place);
+        self.member = Some(member);
         self.drain(at);
     }
 
@@ -189,6 +197,9 @@ impl Node {
                         self.started_with = Some(start.key.0);
                     }
                     let now = self.now(at).boot;
+                    if let Some(record) = &mut self.record {
+                        record.push((now, order.clone()));
+                    }
                     if let Done::Applied(token) = plane::carry_out(&mut self.plane, order, now) {
                         self.unconfirmed.push_back(token);
                     }
@@ -196,11 +207,16 @@ impl Node {
                 Output::Host(wish) => self.host = Some(wish),
                 Output::Store(store) => self.writing.push_back(store),
                 Output::Ask(ask) => self.asks.push_back(ask),
-                Output::Tell(event) => self.events.push(event),
+                Output::Tell(event) => {
+                    if let Event::List { place, .. } = &event {
+                        self.applied = Some(*place);
+                    }
+                    self.events.push(event);
+                }
                 _ => {}
             }
             if self.prompt {
-                self.confirm(at);
+                while self.confirm_order(at) || self.sync(at) {}
             }
         }
     }
@@ -208,6 +224,9 @@ impl Node {
     /// Confirms every order, and syncs every file.
     pub fn confirm(&mut self, at: UnixTime) {
         while self.confirm_order(at) || self.sync(at) {}
+        if self.member.is_some() {
+            self.drain(at);
+        }
     }
 
     pub fn confirm_order(&mut self, at: UnixTime) -> bool {

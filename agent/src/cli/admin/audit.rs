@@ -75,15 +75,23 @@ impl Tail {
         for record in &last {
             desk.console.show(record, || line(record))?;
         }
-        while self.follow {
-            tokio::time::sleep(PAUSE).await;
-            let page = desk.operator.audit(after, PAGE).await?;
-            for record in page.records.iter() {
-                after = record.record.sequence;
-                desk.console.show(record, || line(record))?;
-            }
+        if self.follow {
+            follow(desk, after).await
+        } else {
+            Ok(())
         }
-        Ok(())
+    }
+}
+
+/// Shows what comes behind `after`, until something goes wrong.
+async fn follow(desk: &Desk, mut after: Sequence) -> Result<(), Failure> {
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let page = desk.operator.audit(after, PAGE).await?;
+        for record in page.records.iter() {
+            after = record.record.sequence;
+            desk.console.show(record, || line(record))?;
+        }
     }
 }
 

@@ -175,14 +175,11 @@ impl Approve {
             tags: BoundedSet::new(self.tags).map_err(Failure::usage)?,
             routes: BoundedSet::new(self.routes).map_err(Failure::usage)?,
         };
-        let certificate = desk.operator.approve(&self.node, &approval).await?;
+        let signed = desk.operator.approve(&self.node, &approval).await?;
         let keyring = desk.operator.client().site().keyring;
-        let certificate = certificate
-            .verify(&keyring, desk.now())
-            .map_err(Failure::new)?;
-        let node = desk.operator.node(&NodeRef::Id(certificate.node)).await?;
-        desk.console.show(&node, || {
-            format!("{} is in, at {}.\n", node.name, or_dash(node.ipv4))
+        let certificate = signed.verify(&keyring, desk.now()).map_err(Failure::new)?;
+        desk.console.show(&*certificate, || {
+            format!("{} is in, at {}.\n", certificate.name, certificate.ipv4)
         })
     }
 }
@@ -203,9 +200,9 @@ impl Deny {
             reason: self.reason,
         };
         desk.operator.deny(&self.node, &why).await?;
-        let node = desk.operator.node(&self.node).await?;
+        let node = self.node.to_string();
         desk.console
-            .show(&node, || format!("{} is turned away.\n", node.name))
+            .show(&node, || format!("{node} is turned away.\n"))
     }
 }
 
@@ -225,15 +222,13 @@ impl Reinstate {
             reason: self.reason,
         };
         desk.operator.reinstate(&self.node, &why).await?;
-        let node = desk.operator.node(&self.node).await?;
-        desk.console.show(&node, || match node.status {
-            NodeStatus::Readmitted => {
-                format!(
-                    "{} may come back; it has to join again, with new keys.\n",
-                    node.name
-                )
+        let view = desk.operator.node(&self.node).await.ok(); // not everybody who may do this may look
+        let (node, status) = (self.node.to_string(), view.map(|view| view.status));
+        desk.console.show(&node, || match status {
+            Some(NodeStatus::Readmitted) => {
+                format!("{node} may come back; it has to join again, with new keys.\n")
             }
-            _ => format!("{} is back: {}.\n", node.name, node.status),
+            _ => format!("{node} may come back.\n"),
         })
     }
 }

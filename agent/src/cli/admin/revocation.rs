@@ -77,7 +77,14 @@ impl Wait {
         node: &NodeRef,
         status: &RevocationStatus,
     ) -> Result<(), Failure> {
-        let mut report = desk.operator.revocation(status.list.sequence).await?;
+        let list = status.list.sequence;
+        let mut report = desk.operator.revocation(list).await.map_err(|error| {
+            let Failure { exit, message } = error.into();
+            let message = format!(
+                "{node} is out, with list {list}, but how that stands is not known: {message}"
+            );
+            Failure { exit, message }
+        })?;
         if self.wait {
             let least =
                 Duration::from_millis(self.at_most.map_or(u64::MAX, |span| span.as_millis()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use tidegate::config::{CONFIG, Config};
+use tidegate::exit::Exit;
 use tidegate::local::{Level, Reply, Request};
 use tidegate::privileges;
 use tidegate_netconfig::dns;
@@ -37,7 +38,10 @@ pub(super) struct Finding {
 
 impl Doctor {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = Config::load(&self.config).map_err(Failure::new)?;
+        let config = Config::load(&self.config).map_err(|error| Failure {
+            exit: Exit::Config,
+            message: error.to_string(),
+        })?;
         let findings = examine(&config, &self.talk);
         self.talk.show(&findings, || text(&findings))?;
         let worst = findings.iter().map(|finding| finding.level).max();

@@ -30,7 +30,7 @@ pub use rule::{
     AuditPage, Change, EpochView, Epochs, LARGEST_POLICY_FILE, Override, PolicyInForce,
     PolicyProposal, PolicyReport, PolicyText,
 };
-pub use stream::{GrantWithList, RecordWithHint, RosterUpdate, StreamEvent};
+pub use stream::{GrantWithList, RESUMED_HEADER, RecordWithHint, RosterUpdate, StreamEvent};
 
 /// The largest body that anybody but an operator may send.
 pub const LARGEST_NODE_BODY: usize = 64 * 1024;

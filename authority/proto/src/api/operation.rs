@@ -93,7 +93,7 @@ impl Operation {
         );
         for operation in Self::ALL {
             let facts = operation.facts();
-            let may = |yes: bool| if yes { "yes" } else { "" };
+            let may = |yes: bool| if yes { "yes" } else { "–" };
             let roles = OperatorRole::ALL.map(|role| may(role >= facts.needs));
             let row = [
                 &format!("`{}`", facts.name),
@@ -104,7 +104,7 @@ impl Operation {
                 roles[3],
                 may(facts.door == Door::Either),
             ];
-            text.push_str(&format!("| {} |\n", row.join(" | ").replace("|  |", "| |")));
+            text.push_str(&format!("| {} |\n", row.join(" | ")));
         }
         text
     }

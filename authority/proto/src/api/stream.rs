@@ -8,6 +8,10 @@ use crate::envelope::Signed;
 use crate::net::Endpoint;
 use crate::policy::Policy;
 
+/// The header of a stream's answer that says whether it goes on where the client's last one ended: `true`, or `false`
+/// where it begins with everything that holds now.
+pub const RESUMED_HEADER: &str = "tidegate-resumed";
+
 /// A grant and the revocation list that it must be used with, in one.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GrantWithList {
@@ -46,6 +50,8 @@ pub enum StreamEvent {
     Genesis(Signed<Genesis>),
     /// Who is out.
     List(Signed<RevocationList>),
+    /// The node's own certificate, where the authority issued it anew by itself, as after a succession.
+    Certificate(Signed<Certificate>),
     /// Who may talk to whom.
     Policy(Signed<Policy>),
     /// Whom the node may talk to.
@@ -62,6 +68,7 @@ impl StreamEvent {
         match self {
             Self::Genesis(_) => "genesis",
             Self::List(_) => "list",
+            Self::Certificate(_) => "certificate",
             Self::Policy(_) => "policy",
             Self::Roster(_) => "roster",
             Self::Record(_) => "record",

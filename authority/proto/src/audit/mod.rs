@@ -14,6 +14,8 @@
 //! taken from the end of it or added there. Whoever takes away the checkpoint in front too must put an earlier one in
 //! its place: against that helps only somebody who has seen a later one.
 //!
+//! A checkpoint on the way may be missing, for those behind it say as much.
+//!
 //! Sequences rise by one. Only a record that says that a backup was put back begins further up, past anything that the
 //! log may have held before.
 

@@ -35,12 +35,16 @@ macro_rules! metrics {
             pub(super) fn new() -> Self {
                 let mut registry = Registry::with_prefix("tidegate");
                 $(let $field: $type = registered(&mut registry, $name, $help, metrics!(@make $($make)?));)*
-                Self { registry, $($field,)* }
+                let metrics = Self { registry, $($field,)* };
+                metrics.begin();
+                metrics
             }
 
-            /// Name and meaning of every series, as the documentation lists them.
-            pub fn documented() -> Vec<(&'static str, &'static str)> {
-                vec![$((concat!("tidegate_", $name), $help)),*]
+            /// The table of all series, as METRICS.md has it.
+            pub fn table() -> String {
+                let mut table = String::from("| series | meaning |\n| --- | --- |\n");
+                $(table.push_str(concat!("| `tidegate_", $name, "` | ", $help, " |\n"));)*
+                table
             }
         }
     };
@@ -106,6 +110,43 @@ fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str
 }
 
 impl Metrics {
+    /// Every series is there from the beginning, if at zero: what has not happened yet is not unknown.
+    fn begin(&self) {
+        self.answered("/healthz", "GET", 200, Duration::ZERO);
+        for code in ["unsigned", "too-many-requests"] {
+            self.refusals.get_or_create(&Code { code }).inc_by(0);
+        }
+        for kind in ["request", "enrollment", "failure"] {
+            self.limited.get_or_create(&Kind { kind }).inc_by(0);
+        }
+        for why in ["too-many", "too-many-from-source"] {
+            self.connections_refused
+                .get_or_create(&Why { why })
+                .inc_by(0);
+        }
+        for why in ["not-tls", "protocol", "connection", "too-slow"] {
+            self.handshakes_failed.get_or_create(&Why { why }).inc_by(0);
+        }
+        for kind in ["node", "operator"] {
+            let kind = Kind { kind };
+            self.streams.get_or_create(&kind).set(0);
+            self.streams_opened.get_or_create(&kind).inc_by(0);
+            self.streams_resumed.get_or_create(&kind).inc_by(0);
+            self.streams_ended.get_or_create(&kind).inc_by(0);
+        }
+        for event in ["list", "roster", "grant"] {
+            self.stream_events.get_or_create(&Event { event }).inc_by(0);
+        }
+        for outcome in ["admitted", "pending", "approved", "denied"] {
+            self.enrollments
+                .get_or_create(&Outcome { outcome })
+                .inc_by(0);
+        }
+        for kind in ["revoked", "suspended"] {
+            self.revocations.get_or_create(&Kind { kind }).inc_by(0);
+        }
+    }
+
     /// The measurements as text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();

@@ -1,4 +1,5 @@
 //! Objects, field by field.
+#![allow(clippy::wildcard_imports, reason = "it describes all that there is")]
 
 use serde_json::{Value, json};
 use tidegate_proto::api::*;
@@ -151,11 +152,18 @@ impl Described for StreamEvent {
     const NAME: Option<&'static str> = Some("StreamEvent");
 
     fn schema(schemas: &mut Schemas) -> Value {
+        // A variant that the type has, and the schema leaves out, does not compile.
+        const _: fn(&StreamEvent) = |event| match event {
+            StreamEvent::Genesis(_) | StreamEvent::List(_) | StreamEvent::Certificate(_) => {}
+            StreamEvent::Policy(_) | StreamEvent::Roster(_) => {}
+            StreamEvent::Record(_) | StreamEvent::Grant(_) => {}
+        };
         json!({
             "description": "The data of one event of a node's stream; the event's name is the member's",
             "oneOf": [
                 variant::<Signed<Genesis>>("genesis", schemas),
                 variant::<Signed<RevocationList>>("list", schemas),
+                variant::<Signed<Certificate>>("certificate", schemas),
                 variant::<Signed<policy::Policy>>("policy", schemas),
                 variant::<RosterUpdate>("roster", schemas),
                 variant::<RecordWithHint>("record", schemas),

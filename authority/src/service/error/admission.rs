@@ -1,6 +1,6 @@
 //! Why a newcomer is not let in, and why an invite does not serve.
 
-use tidegate_proto::{NodeName, PossessionError, Prefix, SignError};
+use tidegate_proto::{NodeName, PossessionError, Prefix, SignError, UnixTime};
 
 use super::super::access::AccessError;
 use super::{Blame, Coded, coded};
@@ -31,6 +31,14 @@ pub enum EnrollError {
     /// A reinstated node with a key of before.
     #[error("a node that was revoked comes back with new WireGuard and sealing keys only")]
     OldKeys,
+    /// The keys change too often.
+    #[error("the node's keys were changed a moment ago; they may change again at {0}")]
+    ChangedAlready(UnixTime),
+    /// It asked before, under another name.
+    #[error(
+        "this node waits for a decision as '{0}'; join under that name, or have an operator approve it under another"
+    )]
+    WaitsAs(NodeName),
     /// The name belongs to another node, or is held for one.
     #[error("the name '{0}' is taken; choose another")]
     NameTaken(NodeName),
@@ -68,6 +76,8 @@ coded!(EnrollError {
     Self::Denied(_) => "denied", Forbidden;
     Self::WireguardKeyTaken => "wireguard-key-taken", Conflict;
     Self::OldKeys => "new-keys-needed", Conflict;
+    Self::ChangedAlready(_) => "key-changed-already", Exhausted;
+    Self::WaitsAs(_) => "waits-under-other-name", Conflict;
     Self::NameTaken(_) => "name-taken", Conflict;
     Self::Route(_) => "route-into-overlay", Malformed;
     Self::NoAddress => "no-address-left", Exhausted;

@@ -1,7 +1,7 @@
 //! Why no epoch was opened, or no policy put in force.
 
 use tidegate_proto::policy::PolicyFileError;
-use tidegate_proto::{DocumentError, Sequence, SettingsError, SignError};
+use tidegate_proto::{DocumentError, Label, Sequence, SettingsError, SignError};
 
 use super::super::access::AccessError;
 use super::{Blame, Coded, coded};
@@ -47,6 +47,11 @@ pub enum PolicyChangeError {
     /// It breaks a rule.
     #[error(transparent)]
     Rule(DocumentError),
+    /// A membership rule that the authority cannot carry out.
+    #[error(
+        "the membership rule '{0}' cannot be carried out; the authority observes silence only, and marks the silent offline: use 'silent_for' with 'offline'"
+    )]
+    NotCarriedOut(Label),
     /// Nobody would be left who may change operators.
     #[error(
         "no operator would be sovereign; name at least one, or nobody could name operators again"
@@ -90,6 +95,7 @@ pub enum PolicyChangeError {
 coded!(PolicyChangeError {
     Self::File(_) => "policy-file", Malformed;
     Self::Rule(_) => "policy-rule", Malformed;
+    Self::NotCarriedOut(_) => "rule-not-carried-out", Malformed;
     Self::NoSovereign => "last-sovereign", Conflict;
     Self::NoPolicy => "not-yet", Missing;
     Self::NoOperator => "no-such-operator", Missing;

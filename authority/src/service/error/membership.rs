@@ -79,8 +79,8 @@ pub enum NodeError {
     /// The challenge or the keys were refused.
     #[error(transparent)]
     Keys(EnrollError),
-    /// The WireGuard key changes too often.
-    #[error("the WireGuard key was changed a moment ago; it may change again at {0}")]
+    /// The keys change too often.
+    #[error("the node's keys were changed a moment ago; they may change again at {0}")]
     ChangedAlready(UnixTime),
     /// The list has no room for the certificates before.
     #[error("the revocation list is full, so keys cannot change now")]

@@ -64,6 +64,8 @@ use coded;
 
 coded!(StoreError {
     Self::Full => "disk-full", Exhausted;
+    Self::Behind(_) => "genesis-behind", Internal;
+    Self::Undone => "undone", Exhausted;
     Self::Busy => "busy", Exhausted;
     Self::Locked => "database-locked", Exhausted;
     Self::Closed => "stopping", Exhausted;
@@ -89,6 +91,9 @@ pub enum ReadError {
     /// No such node.
     #[error("there is no such node; 'tidegate admin nodes' lists them")]
     NoNode,
+    /// Several nodes asked for one name, and none has it.
+    #[error("several nodes asked for this name; name the one you mean by its id")]
+    Ambiguous,
     /// No such revocation.
     #[error("no revocation began with this list; 'tidegate admin revocations' lists them")]
     NoRevocation,
@@ -101,6 +106,9 @@ pub enum ReadError {
     /// The node's certificate has ended.
     #[error("the node's certificate has ended; renew it")]
     Expired,
+    /// A follower that fell behind what is kept.
+    #[error("the stream fell behind; open it again for everything")]
+    TooSlow,
     /// More peers than a roster holds.
     #[error(
         "the roster would hold more than {} peers; narrow the policy",
@@ -117,9 +125,11 @@ pub enum ReadError {
 
 coded!(ReadError {
     Self::NoNode => "no-such-node", Missing;
+    Self::Ambiguous => "ambiguous-name", Conflict;
     Self::NoRevocation => "no-such-revocation", Missing;
     Self::NotYet(_) => "not-yet", Missing;
     Self::NotMember(_) => "not-a-member", Forbidden;
     Self::Expired => "certificate-expired", Forbidden;
+    Self::TooSlow => "too-slow", Exhausted;
     Self::RosterTooLarge => "roster-too-large", Internal;
 } inner { Sign, Store });

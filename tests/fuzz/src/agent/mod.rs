@@ -23,7 +23,10 @@ pub fn dns(data: &[u8]) {
         Name::new("demo.internal").expect("a name"),
         ["100.64.0.0/16", "fd12::/48"].map(|range| range.parse().expect("a range")),
     );
-    zone.add("db", ["100.64.0.5", "fd12::5"].map(|ip| ip.parse().expect("an address")));
+    zone.add(
+        "db",
+        ["100.64.0.5", "fd12::5"].map(|ip| ip.parse().expect("an address")),
+    );
     let answer = zone.answer(&query);
     check(&query.answered(&answer), data, answer.code);
     let everything = Answer {

@@ -12,7 +12,11 @@ pub fn event_stream(data: &[u8]) {
     let events = whole.0.iter();
     assert!(events.clone().all(|event| event.data.len() <= LARGEST));
     let names = events.flat_map(|event| event.id.iter().chain([&event.name]));
-    assert!(names.into_iter().all(|name| name.len() <= EventReader::LONGEST_NAME));
+    assert!(
+        names
+            .into_iter()
+            .all(|name| name.len() <= EventReader::LONGEST_NAME)
+    );
     for size in [1, 7] {
         assert_eq!(read(data, size), whole, "in pieces of {size}");
     }

@@ -33,7 +33,7 @@ pub use text::{invite, policy_file, request_header, text};
 pub type Decoder = fn(&[u8]);
 
 /// Every target with its decoder.
-pub const TARGETS: [(&str, Decoder); 10] = [
+pub const TARGETS: [(&str, Decoder); 11] = [
     ("proto_api", api),
     ("proto_audit", audit),
     ("proto_document", document),

@@ -17,7 +17,9 @@ use crate::population::Population;
 use crate::report::Report;
 
 /// Streams that are opened at once.
-const DOOR: usize = 32;
+const DOOR: usize = 8;
+/// How long a stream may take to open: on a busy machine the figure is bad, but there is one.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A revocation that is not everywhere by then is not there at all.
 const LATEST: Duration = Duration::from_secs(30);
 
@@ -94,8 +96,12 @@ async fn open(
         doors.spawn(async move {
             let mut opened = Vec::new();
             while let Some(identity) = identities.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let client =
-                    Client::new(site.clone(), Arc::new(Clock::system()), Timeouts::default())?;
+                let timeouts = Timeouts {
+                    answer: PATIENCE,
+                    silence: PATIENCE,
+                    ..Timeouts::default()
+                };
+                let client = Client::new(site.clone(), Arc::new(Clock::system()), timeouts)?;
                 let started = Instant::now();
                 let mut stream = client.as_node(Arc::clone(identity)).stream(None).await?;
                 while stream.next_unread().await?.name != "grant" {} // the last of the first set

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tidegate::client::OperatorClient;
 use tidegate_proto::api::{Enrolled, NewInvite, PolicyProposal};
 use tidegate_proto::{BoundedSet, Invite, Span};
@@ -164,8 +164,16 @@ impl<'a> Population<'a> {
     }
 }
 
-/// The starter policy, with each group of nodes among themselves.
+/// What the starter policy permits.
+const EVERYBODY: &str = "[[rules]]\nfrom = [\"all\"]\nto = [\"all\"]\nprotocol = \"any\"\n";
+
+/// The starter policy, with each group of nodes among themselves in place of everybody with everybody.
 fn with_groups(policy: &str) -> anyhow::Result<String> {
+    ensure!(
+        policy.contains(EVERYBODY),
+        "the starter policy is another: {policy}"
+    );
+    let policy = policy.replace(EVERYBODY, "");
     let (before, after) = policy
         .split_once("[[operators]]")
         .context("the policy names an operator")?;

@@ -1,0 +1,193 @@
+//! What the authority is asked, when, and how often.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use tidegate_core::{Ask, FileName, Input};
+use tidegate_proto::{NodeKeys, RevocationKind, Span, UnixTime};
+use world::{SETTINGS, World};
+
+/// Lets time pass at node 1 alone, and gives when it asked for what.
+fn asked(world: &mut World, span: Span, wanted: impl Fn(&Ask) -> bool) -> Vec<UnixTime> {
+    let until = world.now + span;
+    let mut times = Vec::new();
+    while let Some(at) = world.nodes[&1].next().filter(|at| *at <= until) {
+        world.now = at;
+        let node = world.node(1);
+        node.tick(at);
+        times.extend(node.asks.drain(..).filter(&wanted).map(|_| at));
+    }
+    world.now = until;
+    times
+}
+
+fn renews(ask: &Ask) -> bool {
+    matches!(ask, Ask::Renew(_))
+}
+
+fn seconds_between(times: &[UnixTime]) -> Vec<u64> {
+    times
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]).as_millis() / 1000)
+        .collect()
+}
+
+#[test]
+fn the_certificate_is_renewed_at_half_its_validity_and_refusals_are_waited_out() {
+    let mut world = World::with_nodes(1);
+    let half = (SETTINGS.certificate + Span::from_secs(60))
+        .divided_by(2)
+        .as_millis()
+        - 60_000;
+    let times = asked(&mut world, Span::from_millis(half + 600_000), renews);
+    let first = times[0].since(world::BEGIN).as_millis();
+    assert!(
+        (half..half + SETTINGS.certificate.as_millis() / 90).contains(&first),
+        "{first} {half}"
+    );
+    assert_eq!(seconds_between(&times), [30, 60, 120, 300]);
+}
+
+#[test]
+fn a_stream_that_opens_again_cancels_the_backoff() {
+    let mut world = World::with_nodes(1);
+    let half = SETTINGS.certificate.divided_by(2);
+    let times = asked(&mut world, half + Span::from_secs(200), renews);
+    assert!(times.len() >= 3, "{times:?}");
+    world.say(1, Input::StreamClosed);
+    world.node(1).asks.clear();
+    world.say(1, Input::StreamOpened);
+    assert!(world.node(1).asks.iter().any(renews));
+}
+
+#[test]
+fn sealing_keys_are_on_the_disk_before_they_are_named_and_the_old_ones_are_erased() {
+    let mut world = World::with_nodes(1);
+    let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
+    world.pass(Span::from_millis(half), &mut |_| {});
+    world.cut_off.push(1);
+    let before = world.nodes[&1].disk[&FileName::Keys].clone();
+    world.node(1).prompt = false;
+    let named = |world: &World| -> Option<NodeKeys> {
+        let asks = world.nodes[&1].asks.iter();
+        asks.filter_map(|ask| match ask {
+            Ask::Renew(keys) => Some((**keys).clone()),
+            _ => None,
+        })
+        .next()
+    };
+    while !world.nodes[&1]
+        .writing
+        .iter()
+        .any(|store| store.name == FileName::Keys)
+    {
+        assert_eq!(named(&world), None);
+        let at = world.nodes[&1].next().unwrap();
+        world.now = at;
+        world.authority.now = at;
+        world.node(1).asks.clear();
+        world.node(1).tick(at);
+    }
+    assert_eq!(
+        named(&world),
+        None,
+        "nobody hears of keys that a crash would lose"
+    );
+    let now = world.now;
+    world.node(1).prompt = true;
+    world.node(1).confirm(now);
+    let keys = named(&world).unwrap();
+    assert_ne!(world.nodes[&1].disk[&FileName::Keys], before);
+    assert_eq!(
+        keys.wireguard,
+        world.nodes[&1].wireguard_public(),
+        "tunnels go on under a renewal"
+    );
+    world.cut_off.clear();
+    world.meet();
+    let kept = world.nodes[&1].disk[&FileName::Keys].clone();
+    let text = String::from_utf8(kept.to_vec()).unwrap();
+    let clean = !text.contains("previous") && !text.contains("next");
+    assert!(clean, "a grant for the new keys has come");
+}
+
+#[test]
+fn a_renewal_disturbs_nobody() {
+    let mut world = World::with_nodes(3);
+    let before = world.authority.entries[&world.id(1)].serial;
+    world.pass(SETTINGS.certificate, &mut |world| {
+        assert!(
+            world.talk(1, 2) && world.talk(1, 3) && world.talk(2, 3),
+            "at {}",
+            world.now
+        );
+    });
+    assert!(world.authority.entries[&world.id(1)].serial > before);
+}
+
+#[test]
+fn where_renewal_is_refused_data_stops_with_the_certificate() {
+    let mut world = World::with_nodes(2);
+    let end = world.now + SETTINGS.certificate;
+    let keys = world.authority.entries[&world.id(1)].keys.clone();
+    let id = world.id(1);
+    world.pass(SETTINGS.certificate.divided_by(3), &mut |_| {});
+    // The authority has other keys on its books, so that it refuses.
+    world.authority.entries.get_mut(&id).unwrap().keys.wireguard =
+        world::node::public_keys(9).wireguard;
+    world.pass(end.since(world.now + Span::from_secs(1)), &mut |_| {});
+    let status = world.nodes[&1]
+        .member
+        .as_ref()
+        .unwrap()
+        .status(world.nodes[&1].now(world.now));
+    assert!(status.renewals_failed >= 2 && status.renewal_refused.is_some());
+    world.authority.entries.get_mut(&id).unwrap().keys = keys;
+    world.cut_off.extend([1, 2]);
+    world.pass(Span::from_secs(2), &mut |_| {});
+    let state = world.nodes[&1].state(world.now);
+    assert_eq!(
+        state,
+        tidegate_core::State::Stopped(tidegate_core::Stopped::CertificateEnded(end))
+    );
+    assert!(!world.talk(1, 2));
+    world.cut_off.clear();
+    world.wait(320);
+    assert!(
+        world.talk(1, 2),
+        "and it returns when the authority renews after all"
+    );
+}
+
+#[test]
+fn a_record_is_said_again_until_it_is_taken() {
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    let here = vec!["192.0.2.1:51820".parse().unwrap()];
+    world.say(1, Input::Endpoints(here.clone()));
+    let records = |ask: &Ask| matches!(ask, Ask::Record(_));
+    assert_eq!(
+        world.node(1).asks.iter().filter(|ask| records(ask)).count(),
+        1
+    );
+    assert!(asked(&mut world, Span::from_secs(30), records).len() >= 2);
+    world.cut_off.clear();
+    world.wait(70);
+    assert!(world.authority.entries[&world.id(1)].record.is_some());
+    let again = asked(&mut world, Span::from_secs(30), records);
+    assert_eq!(again, []);
+    world.say(1, Input::Endpoints(here));
+    assert!(!world.node(1).asks.iter().any(records), "nothing new");
+}
+
+#[test]
+fn a_node_that_is_out_asks_for_the_public_list() {
+    let mut world = World::with_nodes(2);
+    let id = world.id(1);
+    world.authority.put_out(id, RevocationKind::Suspended);
+    world.meet();
+    let lists = asked(&mut world, Span::from_secs(60), |ask| {
+        matches!(ask, Ask::List)
+    });
+    assert!((5..=12).contains(&lists.len()), "{lists:?}");
+}

@@ -1,0 +1,288 @@
+//! What the data plane and the host are told about peers.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use tidegate_core::{Accept, Choices, Event, Input, PlaneOrder, PlaneReport, Traffic, Wish};
+use tidegate_proto::Prefix;
+use tidegate_wg::{DatagramSink, Engine, EngineConfig, Local, PrivateKey};
+use world::World;
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+/// Node 2 routes for networks, and node 1 has chosen.
+fn with_routes(routes: &[&str], choices: Choices) -> World {
+    let mut world = World::with_nodes(2);
+    let id = world.id(2);
+    world.authority.entries.get_mut(&id).unwrap().routes =
+        routes.iter().map(|route| prefix(route)).collect();
+    world.authority.issue(id);
+    world.say(
+        2,
+        Input::Endpoints(vec![
+            "192.0.2.2:51820".parse().unwrap(),
+            "[2001:db8::2]:51820".parse().unwrap(),
+        ]),
+    );
+    world.meet();
+    world.say(1, Input::Choices(choices));
+    world.meet();
+    // Records travel with rosters here.
+    world.told.clear();
+    world.meet();
+    world
+}
+
+fn subnets(world: &World) -> BTreeSet<Prefix> {
+    world.nodes[&1]
+        .host
+        .clone()
+        .unwrap()
+        .unwrap()
+        .subnets
+        .clone()
+}
+
+#[test]
+fn advertised_networks_are_taken_only_where_the_owner_says_so() {
+    let world = with_routes(&["192.168.7.0/24", "0.0.0.0/0"], Choices::default());
+    assert_eq!(subnets(&world), BTreeSet::new());
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let world = with_routes(&["192.168.7.0/24", "0.0.0.0/0"], all.clone());
+    assert_eq!(
+        subnets(&world),
+        BTreeSet::from([prefix("192.168.7.0/24")]),
+        "no default route unasked"
+    );
+    let within = Choices {
+        accept: Accept::Within([prefix("192.168.0.0/16")].into()),
+        ..Choices::default()
+    };
+    let world = with_routes(&["192.168.7.0/24", "10.9.0.0/16"], within);
+    assert_eq!(subnets(&world), BTreeSet::from([prefix("192.168.7.0/24")]));
+    let exit = Choices {
+        exit: Some("node-2".parse().unwrap()),
+        ..Choices::default()
+    };
+    let world = with_routes(&["192.168.7.0/24", "0.0.0.0/0"], exit);
+    assert_eq!(
+        world.nodes[&1].host.clone().unwrap().unwrap().exit,
+        BTreeSet::from([prefix("0.0.0.0/0")])
+    );
+}
+
+#[test]
+fn a_network_that_holds_the_way_to_it_is_not_taken() {
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let world = with_routes(&["192.0.2.0/24", "2001:db8::/64", "192.168.7.0/24"], all);
+    assert_eq!(subnets(&world), BTreeSet::from([prefix("192.168.7.0/24")]));
+    let told = world.nodes[&1]
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::RouteLoop { .. }));
+    assert_eq!(told.count(), 2);
+}
+
+#[test]
+fn accepted_networks_stay_guarded_when_their_node_is_put_out_until_down() {
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let mut world = with_routes(&["192.168.7.0/24"], all);
+    let id = world.id(2);
+    world
+        .authority
+        .put_out(id, tidegate_proto::RevocationKind::Revoked);
+    world.meet();
+    assert!(!world.talk(1, 2));
+    let guarded = BTreeSet::from([prefix("192.168.7.0/24")]);
+    assert_eq!(subnets(&world), guarded);
+    world.wait(40);
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    assert_eq!(subnets(&world), guarded, "after a restart too");
+    world.cut_off.push(1);
+    world.wait(300);
+    let host = world.nodes[&1].host.clone().unwrap().unwrap();
+    assert_eq!((host.traffic, &host.subnets), (Traffic::Stopped, &guarded));
+    world.say(1, Input::Wish(Wish::Down));
+    assert_eq!(
+        world.nodes[&1].host,
+        Some(None),
+        "down takes everything away"
+    );
+    assert!(world.nodes[&1].plane.is_none());
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    assert_eq!(world.nodes[&1].host, Some(None), "and is remembered");
+}
+
+#[test]
+fn candidates_are_of_both_families_and_never_in_the_overlay() {
+    let mut world = with_routes(&[], Choices::default());
+    let candidates = |world: &World| {
+        let node = &world.nodes[&1];
+        node.member
+            .as_ref()
+            .unwrap()
+            .status(node.now(world.now))
+            .peers[0]
+            .candidates
+            .clone()
+    };
+    let both = [
+        "192.0.2.2:51820".parse().unwrap(),
+        "[2001:db8::2]:51820".parse().unwrap(),
+    ];
+    assert_eq!(candidates(&world), both);
+    let bad = vec![
+        "10.211.0.1:51820".parse().unwrap(),
+        "192.0.2.9:51820".parse().unwrap(),
+    ];
+    world.say(2, Input::Endpoints(bad));
+    world.meet();
+    world.told.clear();
+    world.meet();
+    assert_eq!(candidates(&world), ["192.0.2.9:51820".parse().unwrap()]);
+    let id = *world.nodes[&1]
+        .plane
+        .as_ref()
+        .unwrap()
+        .peers
+        .keys()
+        .next()
+        .unwrap();
+    let endpoint = "198.51.100.4:4444".parse().unwrap();
+    world.say(
+        1,
+        Input::Plane(PlaneReport::Event(tidegate_wg::Event::Roamed {
+            peer: id,
+            endpoint,
+        })),
+    );
+    world.wait(31);
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    assert_eq!(
+        candidates(&world)[0],
+        endpoint,
+        "where it was heard last comes first"
+    );
+}
+
+#[test]
+fn a_starting_node_shakes_hands_with_whom_it_used_lately_and_nobody_else() {
+    let mut world = World::with_nodes(3);
+    let key = |number: u8, world: &World| {
+        tidegate_wg::PublicKey(*world.nodes[&number].wireguard_public().as_bytes())
+    };
+    let (second, third) = (key(2, &world), key(3, &world));
+    let id = |world: &World, key| {
+        *world.nodes[&1]
+            .plane
+            .as_ref()
+            .unwrap()
+            .peers
+            .iter()
+            .find(|(_, peer)| peer.key == key)
+            .unwrap()
+            .0
+    };
+    let used = id(&world, third);
+    world.say(1, Input::Plane(PlaneReport::Used(used)));
+    let peer = id(&world, second);
+    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.wait(301);
+    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.wait(31);
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    world.meet();
+    let plane = world.nodes[&1].plane.as_ref().unwrap();
+    let connected: Vec<_> = plane
+        .connected
+        .iter()
+        .map(|id| plane.peers[id].key)
+        .collect();
+    assert_eq!(connected, [second]);
+}
+
+struct Nowhere([u8; 65_536]);
+
+impl DatagramSink for Nowhere {
+    fn room(&mut self, _to: std::net::SocketAddr, len: usize) -> &mut [u8] {
+        &mut self.0[..len]
+    }
+
+    fn commit(&mut self, _len: usize) {}
+}
+
+#[test]
+fn the_engine_takes_every_command_in_the_order_in_which_it_comes() {
+    let mut world = World::with_nodes(3);
+    world.node(1).record = Some(Vec::new());
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    world.meet();
+    world.wait(150);
+    let id = world.id(3);
+    world
+        .authority
+        .put_out(id, tidegate_proto::RevocationKind::Suspended);
+    world.wait(70);
+    world.authority.reinstate(id);
+    world.authority.rotate();
+    world.wait(30);
+    world.cut_off.push(1);
+    world.wait(400);
+    let (mut engine, mut commands) = (None, 0);
+    for (at, order) in world.node(1).record.take().unwrap() {
+        let now = tidegate_wg::Now {
+            mono: at,
+            unix: std::time::Duration::ZERO,
+        };
+        match order {
+            PlaneOrder::Start(start) => {
+                let local = Local {
+                    addresses: start.addresses,
+                    mtu: start.mtu,
+                };
+                let config = EngineConfig {
+                    key: PrivateKey(start.key.0),
+                    local,
+                    flows: 16,
+                    seed: [1; 32],
+                };
+                engine = Some(Engine::new(config, now));
+            }
+            PlaneOrder::Apply { commands: all, .. } => {
+                for command in all {
+                    commands += 1;
+                    let engine: &mut Engine = engine.as_mut().unwrap();
+                    assert_eq!(
+                        engine.apply(command, &mut Nowhere([0; 65_536]), now),
+                        Ok(())
+                    );
+                }
+            }
+            PlaneOrder::Stop => engine = None,
+        }
+    }
+    assert!(commands > 20, "{commands}");
+}

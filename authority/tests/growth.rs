@@ -1,0 +1,177 @@
+//! Whatever strangers and nodes send, and however often: what is stored stays bounded.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::{World, operator, revoke, set};
+use tidegate_authority::service::{InviteError, Limits, NewInvite};
+use tidegate_proto::*;
+
+const RECORDED: &str = "SELECT COUNT(*) FROM audit";
+
+#[tokio::test]
+async fn a_stranger_that_asks_again_and_again_leaves_one_row_and_one_record() {
+    let mut world = World::new().await;
+    let node = world.node();
+    let before = world.count(RECORDED).await;
+    let changes = world.count("SELECT COUNT(*) FROM changes").await;
+    for _ in 0..20 {
+        node.join(&world.authority, "a", None).await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM nodes").await, 1);
+    assert_eq!(world.count(RECORDED).await, before + 1);
+    assert_eq!(
+        world.count("SELECT COUNT(*) FROM changes").await,
+        changes + 1,
+        "and wakes nobody"
+    );
+    assert_eq!(world.count("SELECT COUNT(*) FROM nonces").await, 20);
+    world.hand.advance(Span::from_minutes(10));
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM nonces").await, 0);
+}
+
+#[tokio::test]
+async fn a_member_that_renews_without_end_gets_one_certificate_in_a_while() {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    let before = world.count(RECORDED).await;
+    for _ in 0..20 {
+        node.renew(&world.authority).await.unwrap();
+        node.join(&world.authority, "a", None).await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM certificates").await, 1);
+    assert_eq!(world.count(RECORDED).await, before);
+    // Over a validity it is a hundred at most, and they are forgotten.
+    for _ in 0..5 {
+        world.hand.advance(Span::from_minutes(15));
+        node.renew(&world.authority).await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM certificates").await, 6);
+    world.hand.advance(Span::from_hours(24 + 50));
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM certificates").await, 1);
+}
+
+#[tokio::test]
+async fn receipts_and_records_of_a_node_take_each_others_place() {
+    let mut world = World::new().await;
+    let (node, out) = (world.member("a").await, world.member("b").await);
+    world.authority.tick().await.unwrap();
+    world
+        .authority
+        .revoke(out.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    let list = world.authority.revocation_list().await.unwrap();
+    let now = world.clock.now();
+    let place = list
+        .verify(&world.authority.keyring(), now)
+        .unwrap()
+        .place();
+    let before = world.count(RECORDED).await;
+    for sequence in 1..=20 {
+        let receipt = node.receipt(&list, place, sequence, now);
+        let put = world
+            .authority
+            .put_receipt(node.id(), receipt, node.caller());
+        put.await.unwrap();
+        let record = node.record(sequence, "192.0.2.7:51820", now);
+        let put = world
+            .authority
+            .put_record(node.id(), record, None, node.caller());
+        put.await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM receipts").await, 1);
+    assert_eq!(world.count("SELECT COUNT(*) FROM records").await, 1);
+    assert_eq!(
+        world.count(RECORDED).await,
+        before + 1,
+        "the one that confirmed something is on record"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_were_given_up_are_forgotten_once_nobody_believes_them() {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    node.with_new_keys().renew(&world.authority).await.unwrap();
+    let keys = "SELECT COUNT(*) FROM wireguard_keys";
+    assert_eq!(world.count(keys).await, 2);
+    world.hand.advance(Span::from_hours(24 + 50));
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.count(keys).await, 1);
+}
+
+/// A revoked node's key stays out for good.
+#[tokio::test]
+async fn a_banned_key_is_never_forgotten() {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    world
+        .authority
+        .revoke(node.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    world.hand.advance(Span::from_hours(400 * 24));
+    world.authority.tick().await.unwrap();
+    let thief = support::TestNode {
+        wireguard: WgSecretKey::from_bytes(*node.wireguard.expose()),
+        ..world.node()
+    };
+    let token = world.invite(1).await;
+    assert!(
+        thief
+            .join(&world.authority, "b", Some(token))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn changes_epochs_and_the_ledger_are_kept_as_long_as_they_matter() {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    for _ in 0..40 {
+        world.authority.tick().await.unwrap();
+        world.hand.advance(Span::from_minutes(15));
+    }
+    world.authority.tick().await.unwrap();
+    // A lease of 75 minutes, its allowance, an hour, and one epoch ahead.
+    let ledger = world.authority.ledger().await.unwrap();
+    assert!(ledger.len() <= 12, "{}", ledger.len());
+    let kept = world.clock.now() - Span::from_minutes(60);
+    assert!(ledger.iter().all(|release| release.stopped_at() >= kept));
+    assert!(world.count("SELECT COUNT(*) FROM changes").await <= 3);
+    let secrets = "SELECT COUNT(*) FROM epochs WHERE length(secret) > 0";
+    assert!(world.count(secrets).await <= 7);
+    assert_eq!(world.authority.grants(node.id()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn open_invites_are_bounded() {
+    let limits = Limits {
+        invites: 2,
+        ..Limits::default()
+    };
+    let mut world = World::with(limits, "10.211.0.0/16").await;
+    let used = world.invite(1).await;
+    world.invite(1).await;
+    let another = || NewInvite {
+        roles: set([]),
+        tags: set([]),
+        uses: 1,
+        valid_for: Span::from_hours(1),
+    };
+    let refused = world.authority.new_invite(another(), operator()).await;
+    assert_eq!(refused.unwrap_err(), InviteError::TooMany);
+    let node = world.node();
+    node.join(&world.authority, "a", Some(used)).await.unwrap();
+    assert!(
+        world
+            .authority
+            .new_invite(another(), operator())
+            .await
+            .is_ok()
+    );
+}
