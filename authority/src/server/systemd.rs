@@ -27,7 +27,9 @@ pub(super) async fn live(app: App) {
         often.tick().await;
         match app.authority().audit_head().await {
             Ok(_) => notify(&[NotifyState::Watchdog]),
-            Err(error) => tracing::error!(%error, "no sign of life for systemd: the database does not answer"),
+            Err(error) => {
+                tracing::error!(%error, "no sign of life for systemd: the database does not answer")
+            }
         }
     }
 }

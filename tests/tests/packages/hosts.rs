@@ -78,11 +78,6 @@ impl Site {
             .b
             .sh("stat -c '%a %U %G' /run/wireguard /var/lib/tidegate");
         assert_eq!(folder, "770 root tidegate\n700 tidegate tidegate\n");
-        assert!(
-            self.b
-                .sh("man -w tidegate 2>/dev/null || ls /usr/share/man/man1")
-                .contains("tidegate")
-        );
     }
 
     fn found(&self) {
@@ -219,11 +214,8 @@ impl Site {
         })
         .unwrap();
         // Nothing for the overlay leaves in clear meanwhile.
-        assert!(
-            self.b
-                .sh(&format!("ip route get {a} 2>&1 || true"))
-                .contains("unreachable")
-        );
+        let route = self.b.sh(&format!("ip route get {a} 2>&1 || true"));
+        assert!(route.contains("No route to host"), "{route}");
     }
 
     fn remove(&self) {

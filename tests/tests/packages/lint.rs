@@ -84,12 +84,17 @@ fn container_recipes_build_images_whose_programs_run() {
         ("agent", "tidegate", ""),
         ("authority", "tidegate-authority", "tidegate-authority"),
     ] {
-        let said = run(Command::new(format!("{ROOT}/tests/debian/image"))
+        let output = Command::new(format!("{ROOT}/tests/debian/image"))
             .arg(format!(
                 "{ROOT}/packaging/container/{program}.Containerfile"
             ))
             .arg(ROOT)
-            .args([&format!("/usr/bin/{name}"), "--version"]));
+            .args([&format!("/usr/bin/{name}"), "--version"])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        let said = String::from_utf8_lossy(&output.stdout);
         let last = said.lines().last().unwrap();
         assert!(last.starts_with(&format!("{name} ")), "{said}");
         assert!(said.contains(&format!("] {user}\n")), "{said}");

@@ -69,10 +69,10 @@ impl Node {
         said
     }
 
-    /// Everything in the host's network that Tidegate may touch.
+    /// Everything in the host's network that Tidegate may touch. The cable's other end is another one after a reboot.
     pub(crate) fn network(&self) -> String {
         self.sh(
-            "ip -brief link; ip -brief address; ip rule; ip -6 rule; ip route show table all; \
+            "(ip -brief link; ip -brief address) | sed 's/@if[0-9]*//'; ip rule; ip -6 rule; ip route show table all; \
              ip -6 route show table all | sed 's/ expires [0-9]*sec//'; nft list ruleset; \
              sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; resolvectl domain; resolvectl dns; \
              readlink -f /etc/resolv.conf; cat /etc/resolv.conf",
