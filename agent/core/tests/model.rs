@@ -109,6 +109,7 @@ impl Model {
             Step::Restart(n) if self.world.nodes.contains_key(&n) && !self.runs(n) => {
                 self.world.node(n).prompt = true;
                 self.world.node(n).start(now);
+                self.remember_wish(n);
             }
             Step::Reboot(n) if self.world.nodes.contains_key(&n) => self.reboot(n),
             Step::PlaneFails(n) if self.runs(n) && self.world.nodes[&n].plane.is_some() => {
@@ -185,6 +186,16 @@ impl Model {
         node.reboot(now);
         node.prompt = true;
         node.start(now);
+        self.remember_wish(n);
+    }
+
+    /// A wish that was not on the disk yet is forgotten with the process.
+    fn remember_wish(&mut self, n: u8) {
+        if self.world.nodes[&n].state(self.world.now) == State::Down {
+            self.down.insert(n);
+        } else {
+            self.down.remove(&n);
+        }
     }
 
     fn replay(&mut self, n: u8, which: u64) {

@@ -130,7 +130,9 @@ impl<E: Coded> From<E> for Refusal {
         let status = match (error.code(), error.blame()) {
             ("disk-full", _) => StatusCode::INSUFFICIENT_STORAGE,
             ("authorization-malformed", _) => StatusCode::UNAUTHORIZED,
-            ("busy" | "stopping" | "recovering", _) => StatusCode::SERVICE_UNAVAILABLE,
+            ("busy" | "database-locked" | "stopping" | "recovering", _) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             (_, Blame::Malformed) => StatusCode::BAD_REQUEST,
             (_, Blame::Unproven) => StatusCode::UNAUTHORIZED,
             (_, Blame::Forbidden) => StatusCode::FORBIDDEN,

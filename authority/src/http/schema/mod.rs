@@ -1,7 +1,7 @@
 //! What travels, described for the OpenAPI document.
 //!
 //! A description is bound to its type: one that names a field too few, too many or with another type does not
-//! compile. Texts have the pattern that their own reader insists on; a test holds samples of each against it.
+//! compile. Texts have the pattern that their own reader insists on.
 
 mod objects;
 mod texts;
