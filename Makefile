@@ -1,8 +1,8 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim fixture-database test-long bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian dataplane_long authority_durability authority_schema
+LONG_TESTS := debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,26 @@ sim: ## the engine against itself, in virtual time
 fixture-database: ## write today's database schema as a fixture; before a release, and never changed after it
 	TIDEGATE_WRITE_FIXTURE=1 cargo test -p tidegate-authority --test databases every_schema
 
-test-long: tools ## the longer tests
+test-long: tools trial-packages ## the longer tests
 	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
+
+deb: ## Debian packages, in target/packages/out
+	packaging/build deb
+
+rpm: ## RPM packages, in target/packages/out
+	packaging/build rpm
+
+# Compiled quicker than what is shipped; once more under a higher version, to upgrade to.
+trial-packages:
+	packaging/install-tools --check
+	PROFILE=trial packaging/build deb rpm
+	NO_COMPILE=yes VERSION=$(shell cargo pkgid -p tidegate | sed 's/.*[#@]//')+next OUT=target/packages/next packaging/build deb
+
+test-packages: tools trial-packages ## the packages, installed on Debian machines booted in systemd-nspawn
+	cargo test -p tidegate-tests --test packages
+
+test-reproducible: tools ## two builds of the packages in different folders, compared byte by byte (half an hour)
+	packaging/check-reproducible
 
 fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
 	tests/fuzz/run $(TARGET)

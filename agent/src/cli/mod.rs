@@ -1,7 +1,9 @@
 //! The command line: arguments in, text for people or JSON for programs out. One file or folder per group of commands.
 
 mod admin;
+mod clean_host;
 mod failure;
+mod manual;
 mod node;
 
 use std::io::Write;
@@ -67,6 +69,12 @@ enum Command {
     },
     /// Run a network: admit, revoke, and see who confirmed it
     Admin(admin::Admin),
+    /// Take back what a stopped agent left in the host's network
+    #[command(hide = true)]
+    CleanHost(clean_host::CleanHost),
+    /// Write the manual pages and completions that the packages ship
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 /// Runs the command that the arguments name.
@@ -99,6 +107,8 @@ pub(crate) fn run() -> ExitCode {
             print(&String::from_utf8_lossy(&text))
         }
         Command::Admin(admin) => admin.run(),
+        Command::CleanHost(clean) => clean.run(),
+        Command::Manual(manual) => manual.run(Program::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

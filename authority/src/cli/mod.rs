@@ -6,13 +6,14 @@ mod genesis;
 mod init;
 mod install;
 mod keys;
+mod manual;
 mod passphrase;
 mod serve;
 mod settings;
 mod tls;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tidegate_proto::UnixTime;
 
 /// The authority of a Tidegate network: its keys, its genesis, and the service that admits, signs and revokes.
@@ -62,6 +63,9 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Write the manual pages and completions that the packages ship
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 impl Program {
@@ -77,6 +81,7 @@ impl Program {
             Command::Backup(backup) => backup.run(now),
             Command::Restore(restore) => restore.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Manual(manual) => manual.run(Self::command()),
         }
     }
 }

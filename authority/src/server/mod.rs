@@ -7,6 +7,7 @@ mod listener;
 mod log;
 mod patience;
 mod signals;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
@@ -85,6 +86,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     running
         .tasks
         .spawn(async move { folder.watch(&watched).await });
+    systemd::ready();
     loop {
         match signals.next().await {
             Signal::Stop => break,
@@ -100,6 +102,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
             },
         }
     }
+    systemd::stopping();
     tracing::info!("stopping");
     running.stop(&app).await;
     authority.close().await;
@@ -143,6 +146,7 @@ impl Running {
         let (authority, watched) = (app.authority().clone(), app.clone());
         tasks.spawn(async move { authority.run().await });
         tasks.spawn(async move { watch(&watched).await });
+        tasks.spawn(systemd::live(app.clone()));
         Ok(Self { doors, tasks })
     }
 

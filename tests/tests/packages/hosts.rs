@@ -1,0 +1,267 @@
+//! From `apt install` to `apt purge` on two hosts: an authority and two nodes.
+
+use std::time::Duration;
+
+use tidegate_tests::{Lab, wait_until};
+
+use crate::{
+    made::{NEXT, NOW, package},
+    node::{LATE, Node, SOON},
+};
+
+const URL: &str = "https://10.0.0.1:7443";
+const STATE: &str = "/var/lib/tidegate-authority";
+
+/// An upgrade may stop data for three seconds; a busy machine makes that five times as long.
+const LONGEST_GAP: Duration = Duration::from_secs(15);
+
+struct Site {
+    a: Node,
+    b: Node,
+    /// B's network before anything was installed.
+    before: String,
+    _lab: Lab,
+}
+
+#[test]
+fn a_network_lives_on_packages_from_install_to_purge() {
+    let mut site = Site::boot();
+    site.install();
+    site.found();
+    site.join();
+    site.names();
+    site.back_up();
+    site.reboot();
+    site.upgrade();
+    site.revoke();
+    site.remove();
+    site.purge();
+}
+
+impl Site {
+    fn boot() -> Self {
+        let lab = Lab::new().unwrap();
+        let lan = lab.network("lan").unwrap();
+        let a = Node::boot("a", &lan, "10.0.0.1/24");
+        let b = Node::boot("b", &lan, "10.0.0.2/24");
+        wait_until(SOON, "a to reach b", || a.reaches("10.0.0.2")).unwrap();
+        let link_local = "ip -6 -brief address show host0 scope link -tentative | grep -q fe80";
+        wait_until(SOON, "b's link-local address", || b.can(link_local)).unwrap();
+        let before = b.network();
+        Self {
+            a,
+            b,
+            before,
+            _lab: lab,
+        }
+    }
+
+    /// Nothing runs that nobody asked for, and nothing about the network has changed.
+    fn install(&self) {
+        let agent = package(NOW, "tidegate", "deb");
+        let authority = package(NOW, "tidegate-authority", "deb");
+        self.a.install(&[&agent, &authority]);
+        self.b.install(&[&agent]);
+        for (node, unit) in [
+            (&self.a, "tidegate"),
+            (&self.a, "tidegate-authority"),
+            (&self.a, "tidegate-authority-backup.timer"),
+            (&self.b, "tidegate"),
+        ] {
+            assert_eq!(node.unit("enabled", unit), "disabled", "{unit}");
+            assert_eq!(node.unit("active", unit), "inactive", "{unit}");
+        }
+        assert_eq!(self.b.network(), self.before);
+        let system = self.b.sh("systemctl is-system-running || true");
+        assert_eq!(system.trim(), "running");
+        let folder = self
+            .b
+            .sh("stat -c '%a %U %G' /run/wireguard /var/lib/tidegate");
+        assert_eq!(folder, "770 root tidegate\n700 tidegate tidegate\n");
+    }
+
+    fn found(&self) {
+        let a = &self.a;
+        a.sh(&format!(
+            "tidegate-authority init --dir {STATE} --name demo --listen 10.0.0.1:7443"
+        ));
+        a.sh("systemctl enable --quiet --now tidegate-authority");
+        assert_eq!(a.unit("active", "tidegate-authority"), "active");
+        let login = format!(
+            "tidegate admin login {URL} --genesis {STATE}/genesis/genesis-1.json --key {STATE}/operator-first.key"
+        );
+        let tried = wait_until(SOON, "the authority", || a.can(&login));
+        assert!(tried.is_ok(), "{}", a.log("tidegate-authority"));
+        let user = a
+            .sh("ps -o user:20= -C tidegate-authority")
+            .trim()
+            .to_owned();
+        assert_eq!(user, "tidegate-authority");
+        let rights = a
+            .sh("grep CapEff /proc/$(systemctl show --value -p MainPID tidegate-authority)/status");
+        assert!(rights.trim().ends_with("0000000000000000"), "{rights}");
+    }
+
+    fn join(&self) {
+        let invite = self.a.sh("tidegate admin invite new --uses 2");
+        for (node, name) in [(&self.a, "a"), (&self.b, "b")] {
+            node.sh("sed -i 's/^#dns = false$/dns = true/' /etc/tidegate/tidegate.toml");
+            node.sh(&format!("tidegate join {} --name {name}", invite.trim()));
+            assert_eq!(node.unit("enabled", "tidegate"), "enabled");
+            assert_eq!(
+                node.unit("active", "tidegate"),
+                "active",
+                "{}",
+                node.log("tidegate")
+            );
+            let process = node.sh("ps -o user:20= -C tidegate; grep CapEff /proc/$(systemctl show --value -p MainPID tidegate)/status");
+            assert!(
+                process.starts_with("tidegate") && process.contains("0000000000001000"),
+                "{process}"
+            );
+        }
+        let (a, b) = (self.a.overlay_address(), self.b.overlay_address());
+        self.a.await_reaching(&b);
+        self.b.await_reaching(&a);
+        assert!(
+            self.b
+                .sh("ip route show proto tidegate")
+                .contains("10.211.0.0/16")
+        );
+    }
+
+    /// The polkit rule lets the agent tell systemd-resolved, and nobody else has to.
+    fn names(&self) {
+        let b = self.b.overlay_address();
+        let found = wait_until(SOON, "the name of b", || {
+            let found = self.a.machine.sh("getent ahostsv4 b.demo.internal");
+            found.is_ok_and(|found| found.contains(&b))
+        });
+        assert!(
+            found.is_ok(),
+            "{} {}",
+            self.a.sh("resolvectl"),
+            self.a.log("tidegate")
+        );
+    }
+
+    fn back_up(&self) {
+        let a = &self.a;
+        a.sh(
+            "umask 077; head -c 24 /dev/random | base64 >/etc/tidegate-authority/backup.passphrase",
+        );
+        let made = a.can("systemctl start tidegate-authority-backup.service");
+        assert!(made, "{}", a.log("tidegate-authority-backup"));
+        let backups = a.sh("stat -c '%a %U' /var/backups/tidegate-authority/*.backup");
+        assert_eq!(backups, "600 tidegate-authority\n");
+        a.sh("systemctl enable --quiet --now tidegate-authority-backup.timer");
+        let next = a.sh("systemctl list-timers --no-pager tidegate-authority-backup.timer");
+        assert!(next.contains("tidegate-authority-backup.service"), "{next}");
+        // It can be read again, elsewhere.
+        a.sh(
+            "tidegate-authority restore --dir /var/tmp/restored --from /var/backups/tidegate-authority/*.backup \
+             --passphrase-file /etc/tidegate-authority/backup.passphrase && rm -r /var/tmp/restored",
+        );
+    }
+
+    fn reboot(&mut self) {
+        let (a, b) = (self.a.overlay_address(), self.b.overlay_address());
+        self.b.machine.reboot().unwrap();
+        self.b.await_address();
+        self.a.await_reaching(&b);
+        self.b.await_reaching(&a);
+        assert_eq!(self.b.overlay_address(), b);
+    }
+
+    /// Pings go on while B gets a higher version; its settings stay as they were edited.
+    fn upgrade(&self) {
+        let b = self.b.overlay_address();
+        let settings = self.b.sh("sha256sum /etc/tidegate/tidegate.toml");
+        let started = self.b.sh("systemctl show --value -p MainPID tidegate");
+        self.a.sh(&format!(
+            "systemd-run --quiet --unit=pings --property=StandardOutput=file:/var/tmp/pings ping -n -D -i 0.1 -O {b}"
+        ));
+        let answers = || self.a.sh("grep -c 'bytes from' /var/tmp/pings || true");
+        let count = || answers().trim().parse::<u32>().unwrap();
+        wait_until(SOON, "pings", || count() > 10).unwrap();
+        self.b.install(&[&package(NEXT, "tidegate", "deb")]);
+        let version = self
+            .b
+            .sh("dpkg-query --show --showformat '${Version}' tidegate");
+        assert!(version.contains("next"), "{version}");
+        let restarted = self.b.sh("systemctl show --value -p MainPID tidegate");
+        assert_ne!(restarted, started, "the new version does not run");
+        let after = count();
+        wait_until(LATE, "pings to go on", || count() > after + 20).unwrap();
+        self.a.sh("systemctl stop pings");
+        let gap = longest_gap(&self.a.sh("cat /var/tmp/pings"));
+        println!("the upgrade stopped pings for {gap:?}");
+        assert!(gap < LONGEST_GAP, "{gap:?}");
+        assert_eq!(self.b.sh("sha256sum /etc/tidegate/tidegate.toml"), settings);
+        self.a.sh("rm /var/tmp/pings");
+    }
+
+    fn revoke(&self) {
+        let (a, b) = (self.a.overlay_address(), self.b.overlay_address());
+        assert!(self.a.reaches(&b) && self.b.reaches(&a));
+        self.a
+            .sh("tidegate admin revoke b --reason 'sold the machine'");
+        wait_until(SOON, "b to be cut off", || !self.a.reaches(&b)).unwrap();
+        assert!(!self.b.reaches(&a) && !self.a.reaches(&b));
+        wait_until(SOON, "b to know", || {
+            let status = self.b.machine.command("tidegate").arg("status").output();
+            status.unwrap().status.code() == Some(11)
+        })
+        .unwrap();
+        // Nothing for the overlay leaves in clear meanwhile.
+        let route = self.b.sh(&format!("ip route get {a} 2>&1 || true"));
+        assert!(route.contains("No route to host"), "{route}");
+    }
+
+    fn remove(&self) {
+        self.b.apt("remove tidegate");
+        assert!(!self.b.can("pgrep -x tidegate"));
+        let settled = wait_until(SOON, "the host's network to be as before", || {
+            self.b.network() == self.before
+        });
+        assert!(
+            settled.is_ok(),
+            "{}\nbefore: {}",
+            self.b.network(),
+            self.before
+        );
+        // It would be the same node again.
+        assert!(self.b.sh("ls /var/lib/tidegate").contains("key"));
+        assert_eq!(
+            self.b.sh("systemctl is-system-running || true").trim(),
+            "running"
+        );
+    }
+
+    fn purge(&self) {
+        let said = self.b.apt("purge tidegate");
+        assert!(said.contains("Deleting /var/lib/tidegate"), "{said}");
+        assert_eq!(self.b.traces(), "");
+        assert_eq!(self.b.network(), self.before);
+        let said = self.a.apt("purge tidegate tidegate-authority");
+        assert!(said.contains(&format!("Deleting {STATE}")), "{said}");
+        assert!(
+            said.contains("The backups in /var/backups/tidegate-authority stay"),
+            "{said}"
+        );
+        self.a
+            .sh("rm -r /var/backups/tidegate-authority /root/.config/tidegate");
+        assert_eq!(self.a.traces(), "");
+    }
+}
+
+/// The longest time between two answers, as `ping -D` notes them.
+fn longest_gap(pings: &str) -> Duration {
+    let answers = pings.lines().filter(|line| line.contains("bytes from"));
+    let times: Vec<f64> = answers
+        .filter_map(|line| line.strip_prefix('[')?.split(']').next()?.parse().ok())
+        .collect();
+    assert!(times.len() > 20, "{pings}");
+    let gaps = times.windows(2).map(|two| two[1] - two[0]);
+    Duration::from_secs_f64(gaps.fold(0.0, f64::max))
+}

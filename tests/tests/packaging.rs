@@ -1,0 +1,174 @@
+//! What packages bring along besides programs: units, users, folders, alerts, dashboards.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tidegate_tests::debs;
+
+const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging");
+
+fn packaging(path: &str) -> PathBuf {
+    Path::new(PACKAGING).join(path)
+}
+
+/// Standard output and error of a command that must succeed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
+}
+
+/// The figure of `systemd-analyze security`: 0 is confined in every way, 10 not at all.
+fn exposure(unit: &str) -> f64 {
+    let said = run(Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(packaging("systemd").join(unit)));
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once("exposure level for "))
+        .unwrap()
+        .1;
+    println!("{line}");
+    let figure = line.split_once(": ").unwrap().1;
+    figure.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn units_are_confined() {
+    assert!(exposure("tidegate.service") <= 2.0);
+    assert!(exposure("tidegate-authority.service") <= 1.5);
+    assert!(exposure("tidegate-authority-backup.service") <= 1.5);
+    // Root's helper, which edits /etc/resolv.conf.
+    assert!(exposure("tidegate-dns@.service") <= 3.5);
+    assert!(exposure("tidegate-dns-restore.service") <= 3.5);
+}
+
+#[test]
+fn users_and_folders_are_made_in_an_empty_system() {
+    let system = tempfile::tempdir().unwrap();
+    fs::create_dir(system.path().join("etc")).unwrap();
+    let root = format!("--root={}", system.path().display());
+    for name in ["tidegate", "tidegate-authority"] {
+        let file = format!("{name}.conf");
+        run(Command::new("systemd-sysusers")
+            .arg(&root)
+            .arg(packaging("sysusers").join(&file)));
+        run(Command::new("systemd-tmpfiles")
+            .args([&root, "--create"])
+            .arg(packaging("tmpfiles").join(&file)));
+    }
+    let users = fs::read_to_string(system.path().join("etc/passwd")).unwrap();
+    let groups = fs::read_to_string(system.path().join("etc/group")).unwrap();
+    let number = |text: &str, name: &str| -> u32 {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")))
+            .unwrap();
+        line.split(':').nth(2).unwrap().parse().unwrap()
+    };
+    let (agent, group) = (number(&users, "tidegate"), number(&groups, "tidegate"));
+    let authority = number(&users, "tidegate-authority");
+    let authority_group = number(&groups, "tidegate-authority");
+    for (folder, expected) in [
+        ("run/wireguard", (0o770, 0, group)),
+        ("var/lib/tidegate", (0o700, agent, group)),
+        (
+            "var/lib/tidegate-authority",
+            (0o700, authority, authority_group),
+        ),
+        (
+            "var/backups/tidegate-authority",
+            (0o700, authority, authority_group),
+        ),
+    ] {
+        use std::os::unix::fs::MetadataExt;
+        let found = fs::metadata(system.path().join(folder)).unwrap();
+        let found = (found.mode() & 0o7777, found.uid(), found.gid());
+        assert_eq!(found, expected, "{folder}");
+    }
+}
+
+/// Debian's, taken out of its package: to install it would start a server.
+fn promtool(folder: &Path) -> PathBuf {
+    let package = debs(&["prometheus"]).unwrap().remove(0);
+    let unpack = format!(
+        "dpkg-deb --fsys-tarfile {} | tar -x -C {} ./usr/bin/promtool",
+        package.display(),
+        folder.display()
+    );
+    run(Command::new("sh").args(["-ec", &unpack]));
+    folder.join("usr/bin/promtool")
+}
+
+#[test]
+fn prometheus_takes_the_alerts_and_raises_them_when_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let promtool = promtool(folder.path());
+    let monitoring = packaging("monitoring");
+    let promtool = |words: &[&str]| {
+        let said = run(Command::new(&promtool).args(words).current_dir(&monitoring));
+        assert!(said.contains("SUCCESS"), "{said}");
+    };
+    promtool(&["check", "rules", "agent.rules.yml", "authority.rules.yml"]);
+    promtool(&["check", "config", "--syntax-only", "prometheus.yml"]);
+    promtool(&["test", "rules", "rules.test.yml"]);
+}
+
+/// The names that look like metrics of ours.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let of_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    text.split(|c| !of_name(c))
+        .filter(|word| word.starts_with("tidegate_") && word.len() > "tidegate_".len())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A histogram is documented by its own name and asked for by that of its parts.
+fn documented(metric: &str, list: &BTreeSet<String>) -> bool {
+    ["", "_bucket", "_sum", "_count", "_total"]
+        .iter()
+        .filter_map(|part| metric.strip_suffix(part))
+        .any(|name| list.contains(name))
+}
+
+#[test]
+fn every_metric_in_alerts_and_dashboards_exists() {
+    for (program, folder) in [("agent", "agent"), ("authority", "authority")] {
+        let list = packaging("..").join(folder).join("METRICS.md");
+        let list = metrics(&fs::read_to_string(list).unwrap());
+        assert!(list.len() >= 30, "{program} documents {list:?}");
+        for kind in ["rules.yml", "dashboard.json"] {
+            let file = packaging("monitoring").join(format!("{program}.{kind}"));
+            let used = metrics(&fs::read_to_string(file).unwrap());
+            assert!(used.len() >= 8, "{program}.{kind} uses {used:?}");
+            let unknown: Vec<_> = used.iter().filter(|one| !documented(one, &list)).collect();
+            assert!(unknown.is_empty(), "{program}.{kind} asks for {unknown:?}");
+        }
+    }
+}
+
+#[test]
+fn dashboards_are_whole() {
+    for program in ["agent", "authority"] {
+        let file = packaging("monitoring").join(format!("{program}.dashboard.json"));
+        let board: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let panels = board["panels"].as_array().unwrap();
+        let numbers: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+        assert!(panels.len() >= 15 && numbers.len() == panels.len());
+        for panel in panels {
+            let place = &panel["gridPos"];
+            let right = place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap();
+            assert!(right <= 24, "{}", panel["title"]);
+            let targets = panel["targets"].as_array().unwrap();
+            assert!(!targets.is_empty() && panel["title"].is_string());
+        }
+    }
+}
