@@ -57,6 +57,14 @@ impl Pings {
         answers(&self.process.output()).map(|(_, at)| at).max()
     }
 
+    /// The longest time between two answers so far.
+    pub fn longest_silence_ms(&self) -> u64 {
+        let mut times: Vec<_> = answers(&self.process.output()).map(|(_, at)| at).collect();
+        times.sort_unstable();
+        let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+        pauses.max().unwrap_or(0)
+    }
+
     /// How many answers came so far.
     pub fn answered(&self) -> usize {
         answers(&self.process.output()).count()
