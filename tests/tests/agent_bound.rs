@@ -14,14 +14,14 @@ use tidegate_tests::overlay::{
 use tidegate_tests::{wait_for, wait_until};
 
 const TIMING: Timing = Timing {
-    epoch: "12s",
+    epoch: "16s",
     overlap: "1s",
     lead: "3s",
     offline_tolerance: "8s",
     certificate: "1h",
 };
 /// Longer than two epochs.
-const SEVERAL_EPOCHS: Duration = Duration::from_secs(30);
+const SEVERAL_EPOCHS: Duration = Duration::from_secs(40);
 /// A node starts asking a lost authority again within this, and hears of what happened.
 const RETURN: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(15);
@@ -77,7 +77,7 @@ impl Scene {
         let quiet = || {
             let first = self.out.epochs().ok()?.first().copied()?;
             let only = |node: &Node| node.epochs().is_ok_and(|held| held == [first]);
-            let time_left = first.ends_ms > unix_ms() + 6_500;
+            let time_left = first.ends_ms > unix_ms() + 8_500;
             (time_left && everybody().all(only)).then_some(first)
         };
         wait_for(SEVERAL_EPOCHS, "a quiet moment", quiet).unwrap()
