@@ -4,7 +4,7 @@
 mod world;
 
 use tidegate_core::{Ask, FileName, Input};
-use tidegate_proto::{NodeKeys, RevocationKind, Span, UnixTime};
+use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Span, UnixTime};
 use world::{SETTINGS, World};
 
 /// Lets time pass at node 1 alone, and gives when it asked for what.
@@ -190,4 +190,35 @@ fn a_node_that_is_out_asks_for_the_public_list() {
         matches!(ask, Ask::List)
     });
     assert!((5..=12).contains(&lists.len()), "{lists:?}");
+}
+
+#[test]
+fn a_record_waits_for_the_authoritys_time_and_is_dated_by_it() {
+    for off in [600_000, -600_000] {
+        let mut world = World::new(7);
+        let keys = world::node::public_keys(1);
+        let id = world.authority.enroll(keys, 1);
+        let certificate = world.authority.admit(id);
+        let chain = &world.authority.chain;
+        let mut node = world::Node::admitted(1, chain, &certificate, world.now);
+        node.wall_off = off;
+        node.start(world.now);
+        world.nodes.insert(1, node);
+        world.say(
+            1,
+            Input::Endpoints(vec!["192.0.2.1:51820".parse().unwrap()]),
+        );
+        let record = |ask: &Ask| matches!(ask, Ask::Record(_));
+        assert!(
+            !world.node(1).asks.iter().any(record),
+            "not by its own clock"
+        );
+        world.meet();
+        let record = world.authority.entries[&id].record.clone().unwrap();
+        let certificate = certificate.verify(&world.authority.keyring(), world.now);
+        let keyring = Keyring::of_node(&certificate.unwrap());
+        let record = record.verify(&keyring, world.now).unwrap();
+        let off = record.issued_at.as_millis().abs_diff(world.now.as_millis());
+        assert!(off < 1_000, "{off} ms");
+    }
 }

@@ -106,6 +106,8 @@ pub(super) struct Asks {
     /// How far off the wall clock was when that was told.
     pub(super) clock_told: Option<i64>,
     signed_record: Option<Signed<PeerRecord>>,
+    /// Whether a record is to be signed.
+    record_due: bool,
 }
 
 impl Asks {
@@ -125,6 +127,7 @@ impl Asks {
             retirement: None,
             clock_told: None,
             signed_record: None,
+            record_due: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl Member {
     }
 
     pub(super) fn ask_what_is_due(&mut self, now: Now) {
+        self.sign_record(now);
         if self.recent.wish == Wish::Down || self.trust.siblings().is_some() {
             return;
         }
@@ -340,12 +344,18 @@ impl Member {
         self.outbox.tell(Event::Receipt(place));
     }
 
-    /// Tells where this host may be reached, if that has changed.
-    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>, now: Now) {
-        if self.endpoints == endpoints && self.asks.signed_record.is_some() {
+    /// Notes where this host may be reached.
+    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>) {
+        self.asks.record_due |= self.endpoints != endpoints || self.asks.signed_record.is_none();
+        self.endpoints = endpoints;
+    }
+
+    /// Tells where this host may be reached, if that has changed. A record that is dated by a clock that is wrong would be
+    /// refused, so it waits for the authority's time.
+    pub(super) fn sign_record(&mut self, now: Now) {
+        if !self.asks.record_due || self.clock.source() != ClockSource::Statement {
             return;
         }
-        self.endpoints = endpoints;
         let Some(sequence) = self.following(self.floors.record, now) else {
             return;
         };
@@ -366,6 +376,7 @@ impl Member {
         self.floors.record = sequence;
         self.saver.soon(FileName::Floors, now);
         self.asks.signed_record = Some(signed);
+        self.asks.record_due = false;
         self.asks.record.done();
         self.asks.record.want();
     }
