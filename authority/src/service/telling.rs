@@ -51,6 +51,7 @@ impl Authority {
             if changes.is_empty() {
                 return Ok(());
             }
+            self.look_at_records().await?;
             match self.view().await {
                 Ok(_) | Err(StoreError::Recovering) => self.0.feed.publish(changes),
                 Err(error) => return Err(error),
