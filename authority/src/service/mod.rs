@@ -31,6 +31,7 @@ mod policies;
 mod receipts;
 mod records;
 mod recovery;
+mod retention;
 mod revocations;
 mod rosters;
 mod shape;
