@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEvent>, Refusal> {
     let permit = app.stream_permit()?;
-    let place = app.stream_place(asked.node)?;
+    let place = app.stream_place(&asked.caller.actor)?;
     let last = last_event(&asked.headers);
     let events = app.authority().stream(asked.node, last).await?;
     let beginning = Beginning::of(events.is_resumed());
