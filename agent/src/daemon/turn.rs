@@ -159,6 +159,8 @@ impl Loop {
 
     fn tell(&mut self, event: &Event) {
         self.parts.counters.count(event);
+        let time = self.member.time(now());
+        self.parts.counters.note_refused(event, time);
         match event {
             Event::State(state) => {
                 tracing::info!(%state, "state");
