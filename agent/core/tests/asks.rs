@@ -4,7 +4,8 @@
 mod world;
 
 use tidegate_core::{Ask, FileName, Input};
-use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Span, UnixTime};
+use tidegate_proto::api::StreamEvent;
+use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
 use world::{SETTINGS, World};
 
 /// Lets time pass at node 1 alone, and gives when it asked for what.
@@ -178,6 +179,33 @@ fn a_record_is_said_again_until_it_is_taken() {
     assert_eq!(again, []);
     world.say(1, Input::Endpoints(here));
     assert!(!world.node(1).asks.iter().any(records), "nothing new");
+}
+
+#[test]
+fn what_arrived_damaged_is_asked_for_again_with_growing_pauses() {
+    let mut world = World::with_nodes(2);
+    let id = world.id(2);
+    world.cut_off.push(1);
+    world.authority.put_out(id, RevocationKind::Revoked);
+    let list = world.authority.list.clone();
+    let list = list.verify(&world.authority.keyring(), world.now).unwrap();
+    let forged = Signed::sign(&*list, &[&SigningKey::from_seed(&[77; 32])]).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let news = StreamEvent::List(forged.clone());
+        world.say(1, Input::News(Box::new(news)));
+        let second = Span::from_secs(1);
+        times.extend(asked(&mut world, second, |ask| matches!(ask, Ask::Resync)));
+    }
+    assert_eq!(seconds_between(&times), [2, 4, 15, 60]);
+    world.cut_off.clear();
+    world.told.remove(&1);
+    world.wait(1);
+    assert!(!world.talk(1, 2), "the right one was taken");
+    let times = asked(&mut world, Span::from_secs(100), |ask| {
+        matches!(ask, Ask::Resync)
+    });
+    assert!(times.len() <= 1, "{times:?}");
 }
 
 #[test]

@@ -223,9 +223,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// An invite.
+    /// An invite for one node.
     pub fn invite(&self) -> Result<String> {
-        let text = self.admin(["invite", "new", "--role", "member"])?;
+        self.invite_with(&[])
+    }
+
+    /// An invite, with what else is asked of `invite new`.
+    pub fn invite_with(&self, more: &[&str]) -> Result<String> {
+        let words = ["invite", "new", "--role", "member"];
+        let text = self.admin(words.iter().chain(more))?;
         let word = text
             .split_whitespace()
             .find(|word| word.starts_with("tidegate-invite"));
@@ -259,6 +265,11 @@ impl Overlay {
         Ok(node)
     }
 
+    /// The authority's host.
+    pub fn authority(&self) -> &Host {
+        &self.authority
+    }
+
     /// The authority's link to the bridge.
     pub fn authority_link(&self) -> &Link {
         &self.authority_link
@@ -274,7 +285,8 @@ impl Overlay {
         self.folder.path()
     }
 
-    fn listen(&self) -> String {
+    /// The address and port at which the authority listens.
+    pub fn listen(&self) -> String {
         match self.underlay {
             Underlay::V4 => format!("10.0.0.{AUTHORITY}:7443"),
             Underlay::V6 => format!("[fd00:5::{AUTHORITY:x}]:7443"),

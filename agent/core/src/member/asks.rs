@@ -47,8 +47,15 @@ impl Want {
         self.backoff.cancel();
     }
 
-    fn hurry(&mut self) {
+    pub(super) fn hurry(&mut self) {
         self.backoff.cancel();
+    }
+
+    /// Once for each time that it was wanted, however that ends; the pauses stay.
+    fn once(&mut self, now: Mono) -> bool {
+        let due = self.is_due(now);
+        self.wanted &= !due;
+        due
     }
 
     /// True if it is to be asked for now.
@@ -96,6 +103,8 @@ pub(super) struct Asks {
     pub(super) time: Want,
     pub(super) chain: Want,
     pub(super) resync: Want,
+    /// Everything anew, because something did not arrive as the authority has signed it.
+    pub(super) again: Want,
     pub(super) record: Want,
     list: Backoff,
     enroll: Backoff,
@@ -116,6 +125,7 @@ impl Asks {
             time: Want::new(&[1, 2, 4]),
             chain: Want::new(&[2, 10, 60]),
             resync: Want::new(&[1, 4, 15, 60, 300, 600]),
+            again: Want::new(&[2, 4, 15, 60, 300, 600]),
             record: Want::new(&[2, 4, 15, 60]),
             list: Backoff::new(&[5, 10]),
             enroll: Backoff::new(&[5, 15, 30]),
@@ -186,7 +196,8 @@ impl Member {
         if self.asks.chain.is_due(now.boot) {
             self.outbox.ask(Ask::Chain);
         }
-        if self.asks.resync.is_due(now.boot) {
+        let again = self.asks.again.once(now.boot);
+        if self.asks.resync.is_due(now.boot) || again {
             self.outbox.ask(Ask::Resync);
         }
         self.ask_for_the_list(now);
@@ -385,7 +396,13 @@ impl Member {
     pub(super) fn asks_due(&self, now: Now, time: UnixTime) -> Vec<Timeout> {
         let of = |reason| move |at| Timeout { at, reason };
         let asks = &self.asks;
-        let wants = [&asks.time, &asks.chain, &asks.resync, &asks.record];
+        let wants = [
+            &asks.time,
+            &asks.chain,
+            &asks.resync,
+            &asks.again,
+            &asks.record,
+        ];
         let mut due: Vec<_> = wants.iter().filter_map(|want| want.next()).collect();
         due.extend(self.receipts.next());
         due.extend(asks.plane.backoff.next().filter(|_| self.plane.is_none()));
