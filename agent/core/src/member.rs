@@ -88,7 +88,7 @@ pub struct Member {
     numbers: Numbers,
     circle: Circle,
     plane: Option<Plane>,
-    /// The last order that was given to the data plane.
+    /// The last order that was given to the data plane, until it is carried out.
     ordered: Option<Token>,
     receipts: Receipts,
     renewal: Renewal,
@@ -171,7 +171,10 @@ impl Member {
 
     fn plane_reported(&mut self, report: PlaneReport, now: Now) {
         match report {
-            PlaneReport::Applied(token) => self.receipts.applied(token),
+            PlaneReport::Applied(token) => {
+                self.receipts.applied(token);
+                self.ordered = self.ordered.filter(|last| *last > token);
+            }
             PlaneReport::Gone => self.plane_gone(now),
             PlaneReport::Event(event) => self.plane_event(event, now),
             PlaneReport::Used(peer) => self.note_use(peer, now),
