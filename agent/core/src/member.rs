@@ -3,6 +3,7 @@
 mod asks;
 mod circle;
 mod news;
+mod recovery;
 mod restore;
 mod save;
 mod steer;
@@ -112,7 +113,8 @@ impl Member {
             Input::Certificate(certificate) => self.take_certificate(&certificate, now),
             Input::StreamOpened => self.stream_opened(now),
             Input::StreamClosed => self.stream = false,
-            Input::Answered(kind, answer) => self.answered(kind, &answer),
+            Input::StreamRefused { code } => self.stream_refused(&code),
+            Input::Answered(kind, answer) => self.answered(kind, &answer, now),
             Input::Stored(token) => self.stored(token, now),
             Input::NotStored(token) => self.not_stored(token, now),
             Input::Plane(report) => self.plane_reported(report, now),
