@@ -3,7 +3,7 @@
 
 mod world;
 
-use tidegate_core::{Ask, FileName, Input};
+use tidegate_core::{Ask, AskKind, FileName, Input};
 use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
 use world::{SETTINGS, World};
@@ -59,6 +59,40 @@ fn a_stream_that_opens_again_cancels_the_backoff() {
     world.node(1).asks.clear();
     world.say(1, Input::StreamOpened);
     assert!(world.node(1).asks.iter().any(renews));
+}
+
+#[test]
+fn a_stream_that_opens_again_cancels_every_backoff() {
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    let here = vec!["192.0.2.1:51820".parse().unwrap()];
+    world.say(1, Input::StreamClosed);
+    world.say(1, Input::Endpoints(here));
+    // A list whose receipt does not get through, and an unknown signer, for whom the chain is asked.
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    world
+        .authority
+        .succeed(Some(SigningKey::from_seed(&[3; 32])), None);
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    asked(&mut world, Span::from_secs(100), |_| true);
+    let kinds = |world: &mut World| -> Vec<AskKind> {
+        world.node(1).asks.drain(..).map(|ask| ask.kind()).collect()
+    };
+    kinds(&mut world);
+    world.say(1, Input::StreamOpened);
+    let asked_at_once = kinds(&mut world);
+    for kind in [
+        AskKind::Receipt,
+        AskKind::Record,
+        AskKind::Chain,
+        AskKind::Heartbeat,
+    ] {
+        assert!(asked_at_once.contains(&kind), "{kind:?}: {asked_at_once:?}");
+    }
 }
 
 #[test]
@@ -248,5 +282,16 @@ fn a_record_waits_for_the_authoritys_time_and_is_dated_by_it() {
         let record = record.verify(&keyring, world.now).unwrap();
         let off = record.issued_at.as_millis().abs_diff(world.now.as_millis());
         assert!(off < 1_000, "{off} ms");
+    }
+}
+
+#[test]
+fn a_list_that_changes_nothing_here_is_confirmed_at_once() {
+    let mut world = World::with_nodes(2);
+    world.authority.publish_list();
+    world.meet();
+    for number in [1, 2] {
+        let receipt = world.authority.receipts[&world.id(number)];
+        assert_eq!(receipt.1, world.authority.place);
     }
 }

@@ -17,7 +17,7 @@ use tidegate_netconfig::dns::{Mechanism, ResolvedNames, SplitDns, choose, observ
 use tokio::sync::{oneshot, watch};
 
 use super::plane::Running;
-use crate::dns::message::Name;
+use crate::dns::name::Name;
 use crate::dns::server::Server;
 use crate::dns::zone::Zone;
 

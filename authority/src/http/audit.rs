@@ -11,7 +11,7 @@ use tidegate_proto::api::AuditPage;
 use super::answer::{Json, JsonLines};
 use super::app::App;
 use super::door::{ByOperator, ViewAudit};
-use super::param::LogQuery;
+use super::param::{Limit, LogQuery};
 use super::problem::Refusal;
 use super::route::{Route, route};
 use crate::store::StoreError;
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             Method::GET,
             "/v1/audit",
-            "The audit log, page by page",
+            "The audit log, page by page, or its end",
             page,
         ),
         route(
@@ -40,6 +40,9 @@ async fn page(
     app: App,
     asked: ByOperator<ViewAudit, (), (), LogQuery>,
 ) -> Result<Json<AuditPage>, Refusal> {
+    if let Some(last) = asked.query.last {
+        return end(&app, last).await;
+    }
     let limit = asked.query.limit.map_or(PAGE, |limit| limit.0).min(PAGE);
     let after = asked.query.after.unwrap_or_default();
     let records = app.authority().audit(after, Some(limit)).await?;
@@ -49,6 +52,17 @@ async fn page(
     let records =
         BoundedList::new(records).map_err(|error| StoreError::Failed(error.to_string()))?;
     Ok(Json(AuditPage { records, next }))
+}
+
+/// The end of the log, behind which there is nothing yet.
+async fn end(app: &App, last: Limit) -> Result<Json<AuditPage>, Refusal> {
+    let records = app.authority().audit_end(last.0).await?;
+    let records =
+        BoundedList::new(records).map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok(Json(AuditPage {
+        records,
+        next: None,
+    }))
 }
 
 async fn export(app: App, asked: ByOperator<ViewAudit>) -> Result<JsonLines, Refusal> {
