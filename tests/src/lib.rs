@@ -59,6 +59,7 @@ mod process;
 mod recording;
 mod space;
 mod stranger;
+mod supervise;
 mod switch;
 mod wait;
 pub mod wireguard;
@@ -79,6 +80,7 @@ pub use crate::{
     process::Process,
     recording::Recording,
     stranger::Stranger,
+    supervise::supervise,
     wait::{wait_for, wait_until},
 };
 /// The signals that [`Process::signal`] sends.
