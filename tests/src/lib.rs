@@ -45,6 +45,7 @@ mod cable;
 mod capture;
 mod command;
 mod counter;
+pub mod cutoff;
 mod delay;
 mod error;
 mod host;

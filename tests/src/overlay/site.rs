@@ -166,6 +166,11 @@ impl Overlay {
         Ok(node)
     }
 
+    /// The authority's host.
+    pub fn authority(&self) -> &Host {
+        &self.authority
+    }
+
     /// The authority's link to the bridge.
     pub fn authority_link(&self) -> &Link {
         &self.authority_link
