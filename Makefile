@@ -1,11 +1,16 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian dataplane_long packages authority_durability authority_schema
+LONG_TESTS := demo debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Tidegate at work on this machine, in about a minute, as root (ARGS=--json)
+	@tests/install-tools demo >&2
+	@cargo build --locked -p tidegate -p tidegate-authority -p tidegate-tests --bin tidegate --bin tidegate-authority --bin demo
+	@cargo run -q --locked -p tidegate-tests --bin demo -- $(ARGS)
 
 build: ## build everything
 	cargo build --workspace --all-targets
