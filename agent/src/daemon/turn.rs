@@ -14,10 +14,10 @@ use tidegate_core::{
 use tidegate_netconfig::Ending;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::carrier::{Challenged, Solved};
 use super::clock::{Alarm, now};
 use super::inbox::Message;
 use super::parts::Parts;
-use super::session::{Challenged, Solved};
 use super::{choices, endpoints, session};
 use crate::config::Config;
 use crate::exit::Exit;
