@@ -16,9 +16,12 @@
 //! Each node is a host of its own with its own state, socket and interface; the authority is one more host. All are on
 //! one bridge, whose links can be cut, lose packets and be counted like any other of the lab.
 
+mod backup;
+mod lan;
 mod node;
 mod site;
 
+pub use lan::{BEHIND, LAN};
 pub use node::{Ended, Node};
 pub use site::{Overlay, Underlay};
 
