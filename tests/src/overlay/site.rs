@@ -21,10 +21,10 @@ pub enum Underlay {
 
 /// A network with its authority.
 pub struct Overlay {
-    lab: Lab,
+    pub(super) lab: Lab,
     bridge: Network,
     underlay: Underlay,
-    authority: Host,
+    pub(super) authority: Host,
     authority_link: Link,
     server: Option<Process>,
     folder: TempDir,
