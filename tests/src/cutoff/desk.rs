@@ -8,10 +8,10 @@ use tidegate::admin::{read_genesis, read_signing_key};
 use tidegate::client::{Client, Clock, GenesisChain, NodeRef, OperatorClient, Timeouts};
 use tidegate_proto::api::{Decision, RevocationStatus};
 use tidegate_proto::audit::{Chained, Fact};
-use tidegate_proto::{Sequence, UnixTime};
+use tidegate_proto::{NodeId, Sequence, UnixTime};
 
 use super::Moment;
-use crate::overlay::Overlay;
+use crate::overlay::{Node, Overlay};
 
 /// How often it is asked who has confirmed.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -31,13 +31,11 @@ pub struct Revoked {
     pub status: RevocationStatus,
 }
 
-/// A receipt, as the audit log has it.
+/// A receipt, as the audit log has it. Its node has signed it after it had stopped and its disk had the list.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     /// Whose.
-    pub node: String,
-    /// When it was signed, which is after the node has stopped and its disk has the list.
-    pub signed: Moment,
+    pub node: NodeId,
     /// When the authority had it.
     pub accepted: Moment,
 }
@@ -66,13 +64,19 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// Waits until everybody has confirmed the revocation that began with this list.
-    pub fn await_receipts(&self, list: Sequence, within: Duration) -> Result<RevocationStatus> {
+    /// Waits until these nodes have confirmed the revocation that began with this list.
+    pub fn await_receipts(
+        &self,
+        list: Sequence,
+        nodes: &[&Node],
+        within: Duration,
+    ) -> Result<RevocationStatus> {
+        let nodes: Vec<NodeId> = nodes.iter().map(|node| id(node)).collect::<Result<_>>()?;
         self.ask(async move |operator| {
             let deadline = tokio::time::Instant::now() + within;
             loop {
                 let status = operator.revocation(list).await?.status;
-                if status.outstanding.is_empty() {
+                if nodes.iter().all(|node| status.confirmed.contains(node)) {
                     return Ok(status);
                 }
                 if tokio::time::Instant::now() > deadline {
@@ -142,8 +146,7 @@ fn receipt(chained: &Chained, list: Sequence) -> Option<Receipt> {
     let is_one = record.event.as_str() == "receipt.accepted";
     (is_one && number("list")? >= list.value()).then_some(())?;
     Some(Receipt {
-        node: record.object.to_string(),
-        signed: Moment::from_millis(number("applied_at")?),
+        node: record.object.as_str().parse().ok()?,
         accepted: at(record.at),
     })
 }
@@ -154,8 +157,15 @@ fn at(time: UnixTime) -> Moment {
 
 impl Receipt {
     /// The one of this node, among these.
-    pub fn of<'r>(receipts: &'r [Self], node: &str) -> Result<&'r Self> {
-        let found = receipts.iter().find(|receipt| receipt.node == node);
-        found.with_context(|| format!("there is no receipt of {node}"))
+    pub fn of<'r>(receipts: &'r [Self], node: &Node) -> Result<&'r Self> {
+        let id = id(node)?;
+        let found = receipts.iter().find(|receipt| receipt.node == id);
+        found.with_context(|| format!("there is no receipt of {}", node.host().name()))
     }
+}
+
+fn id(node: &Node) -> Result<NodeId> {
+    let status = node.status()?;
+    let id = status["node"].as_str().context("a node has no id")?;
+    Ok(id.parse()?)
 }

@@ -27,7 +27,8 @@ pub(crate) fn run(
     let (server, flow) = flow(&node, kept)?;
     let desk = Desk::of(overlay);
     let revoked = desk.revoke(node.host().name(), "benchmark")?;
-    desk.await_receipts(revoked.status.list.sequence, PATIENCE)?;
+    // Those who were put out before can sign nothing any more.
+    desk.await_receipts(revoked.status.list.sequence, &[kept, witness], PATIENCE)?;
     let heard = tap.stop()?;
     drop((flow, server));
     let out = Out {
@@ -77,13 +78,10 @@ impl Out<'_> {
     fn judge(&self, desk: &Desk<'_>, sheet: &mut Sheet) -> Result<()> {
         let list = self.revoked.status.list.sequence;
         let receipts = desk.receipts(list)?;
-        let (mut in_force_at, mut signed, mut accepted) = (None, None, None);
+        let (mut in_force_at, mut accepted) = (None, None);
         for node in self.kept {
-            let status = node.status()?;
-            let id = status["node"].as_str().context("a node has no id")?;
-            let receipt = Receipt::of(&receipts, id)?;
+            let receipt = Receipt::of(&receipts, node)?;
             in_force_at = in_force_at.max(Some(in_force(node, list, PATIENCE)?));
-            signed = signed.max(Some(receipt.signed));
             accepted = accepted.max(Some(receipt.accepted));
         }
         let Revoked {
@@ -93,11 +91,7 @@ impl Out<'_> {
         sheet.add(Figure::Call, returned.millis_after(asked));
         sheet.add(Figure::LastAfterCall, last.millis_after(returned));
         sheet.add(Figure::LastAfterAsking, last.millis_after(asked));
-        for (figure, moment) in [
-            (Figure::InForce, in_force_at),
-            (Figure::Signed, signed),
-            (Figure::Accepted, accepted),
-        ] {
+        for (figure, moment) in [(Figure::InForce, in_force_at), (Figure::Accepted, accepted)] {
             let moment: Moment = moment.context("nobody has confirmed")?;
             sheet.add(figure, moment.millis_after(returned));
         }

@@ -13,7 +13,6 @@ pub(crate) enum Figure {
     LastAfterCall,
     LastAfterAsking,
     InForce,
-    Signed,
     Accepted,
     Restart,
 }
@@ -26,7 +25,6 @@ impl Figure {
             Self::LastAfterCall => "last packet, after the call returned",
             Self::LastAfterAsking => "last packet, after the call began",
             Self::InForce => "in force at everybody, after the call returned",
-            Self::Signed => "last receipt signed, after the call returned",
             Self::Accepted => "receipts complete, after the call returned",
             Self::Restart => "restart: from SIGKILL to traffic",
         }
