@@ -9,3 +9,4 @@ mod lint;
 mod made;
 mod metrics;
 mod node;
+mod tryout;
