@@ -49,6 +49,7 @@ mod roster;
 mod status;
 mod time;
 mod trust;
+mod want;
 
 pub use event::{Event, Source};
 pub use file::{FileName, Files};
