@@ -28,8 +28,9 @@ sim: ## the engine against itself, in virtual time
 fixture-database: ## write today's database schema as a fixture; before a release, and never changed after it
 	TIDEGATE_WRITE_FIXTURE=1 cargo test -p tidegate-authority --test databases every_schema
 
+# The whole workspace is named, though one package has all these tests: dependencies then are those of the everyday tests.
 test-long: tools trial-packages ## the longer tests
-	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
+	$(foreach t,$(LONG_TESTS),cargo test --workspace --test $(t) -- --show-output &&) true
 
 deb: ## Debian packages, in target/packages/out
 	packaging/build deb
@@ -37,16 +38,17 @@ deb: ## Debian packages, in target/packages/out
 rpm: ## RPM packages, in target/packages/out
 	packaging/build rpm
 
-# Compiled quicker than what is shipped; once more under a higher version, to upgrade to.
+# Of the programs that the everyday tests run, so that nothing is compiled twice; once more under a higher version, to
+# upgrade to.
 trial-packages:
 	packaging/install-tools --check
-	PROFILE=trial packaging/build deb rpm
-	NO_COMPILE=yes VERSION=$(shell cargo pkgid -p tidegate | sed 's/.*[#@]//')+next OUT=target/packages/next packaging/build deb
+	PROFILE=dev packaging/build deb rpm
+	NO_COMPILE=yes PROFILE=dev VERSION=$(shell cargo pkgid -p tidegate | sed 's/.*[#@]//')+next OUT=target/packages/next packaging/build deb
 
 test-packages: tools trial-packages ## the packages, installed on Debian machines booted in systemd-nspawn
-	cargo test -p tidegate-tests --test packages
+	cargo test --workspace --test packages -- --show-output
 
-test-reproducible: tools ## two builds of the packages in different folders, compared byte by byte (half an hour)
+test-reproducible: tools ## two builds of the packages in different folders, compared byte by byte (half an hour; PROFILE=trial is quicker)
 	packaging/check-reproducible
 
 fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
