@@ -19,7 +19,7 @@ impl Overlay {
         Ok(backup)
     }
 
-    /// Kills the authority, and starts it again as the backup has it.
+    /// Kills the authority, and starts it again as the backup has it, without waiting for its recovery.
     pub fn restore(&mut self, backup: &PathBuf) -> Result<()> {
         self.kill_authority();
         let lost = self.folder().join("lost");
@@ -28,7 +28,7 @@ impl Overlay {
         // The operator's key is no part of a backup; its owner has it elsewhere.
         let key = "operator-first.key";
         fs::copy(lost.join(key), self.dir().join(key))?;
-        self.start_authority()
+        self.start_unready_authority()
     }
 
     fn keep(&self, what: &str, direction: &str, backup: &PathBuf) -> Result<()> {

@@ -184,45 +184,6 @@ impl Overlay {
         Ok(node.host().run("nft", arguments).map(drop)?)
     }
 
-    /// Replaces the authority, which is to be down, by what a backup of it makes.
-    pub fn restore_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
-        let (dir, before) = (self.dir(), self.folder.path().join("before"));
-        std::fs::rename(&dir, &before)?;
-        let from = [OsStr::new("--from"), backup.as_ref()];
-        self.maintain("restore", from, &dir, passphrase)?;
-        // The operator's key is in no backup.
-        let key = "operator-first.key";
-        Ok(std::fs::rename(before.join(key), dir.join(key))?)
-    }
-
-    /// Writes a backup of the authority.
-    pub fn back_up_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
-        let dir = self.dir();
-        self.maintain(
-            "backup",
-            [OsStr::new("--out"), backup.as_ref()],
-            &dir,
-            passphrase,
-        )
-    }
-
-    fn maintain(
-        &self,
-        what: &str,
-        arguments: [&OsStr; 2],
-        dir: &Path,
-        passphrase: &Path,
-    ) -> Result<()> {
-        self.authority
-            .command(binary("tidegate-authority")?)
-            .args([OsStr::new(what), "--dir".as_ref(), dir.as_os_str()])
-            .args(arguments)
-            .args([OsStr::new("--passphrase-file"), passphrase.as_os_str()])
-            .run()
-            .context(what.to_owned())?;
-        Ok(())
-    }
-
     /// An invite for one node.
     pub fn invite(&self) -> Result<String> {
         self.invite_with(&[])
