@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{MEMBERS, START, TestNode, World, operator};
+use support::{MEMBERS, START, World, operator};
 use tidegate_authority::Clock;
 use tidegate_authority::service::{NodeRef, NodeStatus, PolicyChangeError};
 use tidegate_proto::*;

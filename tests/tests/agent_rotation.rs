@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::{self, Permissions};
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -234,14 +232,8 @@ fn a_node_whose_renewal_cannot_reach_the_authority_stops_when_its_certificate_en
 fn restore(overlay: &mut Overlay) {
     // Somebody who never reports what it knows keeps the recovery from ending.
     overlay.node("silent").unwrap().kill();
-    let file = |name: &str| overlay.folder().join(name);
-    let (backup, passphrase) = (file("backup"), file("passphrase"));
-    fs::write(&passphrase, "correct horse battery staple\n").unwrap();
-    fs::set_permissions(&passphrase, Permissions::from_mode(0o600)).unwrap();
-    overlay.back_up_authority(&backup, &passphrase).unwrap();
-    overlay.kill_authority();
-    overlay.restore_authority(&backup, &passphrase).unwrap();
-    overlay.start_unready_authority().unwrap();
+    let backup = overlay.back_up().unwrap();
+    overlay.restore(&backup).unwrap();
 }
 
 #[test]

@@ -3,8 +3,9 @@
 
 mod world;
 
-use tidegate_core::{Ask, FileName, Input};
-use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Span, UnixTime};
+use tidegate_core::{Ask, AskKind, FileName, Input};
+use tidegate_proto::api::StreamEvent;
+use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
 use world::{SETTINGS, World};
 
 /// Lets time pass at node 1 alone, and gives when it asked for what.
@@ -58,6 +59,40 @@ fn a_stream_that_opens_again_cancels_the_backoff() {
     world.node(1).asks.clear();
     world.say(1, Input::StreamOpened);
     assert!(world.node(1).asks.iter().any(renews));
+}
+
+#[test]
+fn a_stream_that_opens_again_cancels_every_backoff() {
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    let here = vec!["192.0.2.1:51820".parse().unwrap()];
+    world.say(1, Input::StreamClosed);
+    world.say(1, Input::Endpoints(here));
+    // A list whose receipt does not get through, and an unknown signer, for whom the chain is asked.
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    world
+        .authority
+        .succeed(Some(SigningKey::from_seed(&[3; 32])), None);
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    asked(&mut world, Span::from_secs(100), |_| true);
+    let kinds = |world: &mut World| -> Vec<AskKind> {
+        world.node(1).asks.drain(..).map(|ask| ask.kind()).collect()
+    };
+    kinds(&mut world);
+    world.say(1, Input::StreamOpened);
+    let asked_at_once = kinds(&mut world);
+    for kind in [
+        AskKind::Receipt,
+        AskKind::Record,
+        AskKind::Chain,
+        AskKind::Heartbeat,
+    ] {
+        assert!(asked_at_once.contains(&kind), "{kind:?}: {asked_at_once:?}");
+    }
 }
 
 #[test]
@@ -181,6 +216,37 @@ fn a_record_is_said_again_until_it_is_taken() {
 }
 
 #[test]
+fn what_arrived_damaged_is_asked_for_again_with_growing_pauses() {
+    let mut world = World::with_nodes(2);
+    let id = world.id(2);
+    world.cut_off.push(1);
+    world.authority.put_out(id, RevocationKind::Revoked);
+    let list = world.authority.list.clone();
+    let list = list.verify(&world.authority.keyring(), world.now).unwrap();
+    let forged = Signed::sign(&*list, &[&SigningKey::from_seed(&[77; 32])]).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let news = StreamEvent::List(forged.clone());
+        world.say(1, Input::News(Box::new(news)));
+        let second = Span::from_secs(1);
+        times.extend(asked(&mut world, second, |ask| matches!(ask, Ask::Resync)));
+    }
+    let pauses = seconds_between(&times);
+    assert_eq!(pauses.len(), 4, "{pauses:?}");
+    for (pause, wanted) in pauses.iter().zip([2_u64, 4, 15, 60]) {
+        assert!(pause.abs_diff(wanted) <= 1, "{pauses:?}");
+    }
+    world.cut_off.clear();
+    world.told.remove(&1);
+    world.wait(1);
+    assert!(!world.talk(1, 2), "the right one was taken");
+    let times = asked(&mut world, Span::from_secs(100), |ask| {
+        matches!(ask, Ask::Resync)
+    });
+    assert!(times.len() <= 1, "{times:?}");
+}
+
+#[test]
 fn a_node_that_is_out_asks_for_the_public_list() {
     let mut world = World::with_nodes(2);
     let id = world.id(1);
@@ -220,5 +286,16 @@ fn a_record_waits_for_the_authoritys_time_and_is_dated_by_it() {
         let record = record.verify(&keyring, world.now).unwrap();
         let off = record.issued_at.as_millis().abs_diff(world.now.as_millis());
         assert!(off < 1_000, "{off} ms");
+    }
+}
+
+#[test]
+fn a_list_that_changes_nothing_here_is_confirmed_at_once() {
+    let mut world = World::with_nodes(2);
+    world.authority.publish_list();
+    world.meet();
+    for number in [1, 2] {
+        let receipt = world.authority.receipts[&world.id(number)];
+        assert_eq!(receipt.1, world.authority.place);
     }
 }

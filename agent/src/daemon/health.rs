@@ -1,6 +1,7 @@
 //! What can go wrong, each by itself, and how bad it is.
 
 use tidegate_core::{ClockSource, State, Stopped};
+use tidegate_proto::Span;
 
 use super::observer::Snapshot;
 use super::resolver::NamesView;
@@ -8,6 +9,9 @@ use crate::local::{CheckView, HealthView, Level};
 
 /// A wall clock that is further off than this is reported.
 const CLOCK_OFF: u64 = 5_000;
+
+/// A refused document is reported for so long.
+const REFUSED_LATELY: Span = Span::from_minutes(10);
 
 /// Every check and the worst of them.
 pub(super) fn of(snapshot: &Snapshot) -> HealthView {
@@ -20,6 +24,7 @@ pub(super) fn of(snapshot: &Snapshot) -> HealthView {
         named("certificate", certificate(snapshot)),
         named("revocation-list", revocation_list(snapshot)),
         named("clock", clock(snapshot)),
+        named("documents", documents(snapshot)),
         named("storage", storage(snapshot)),
         named("names", names(snapshot)),
     ];
@@ -94,6 +99,12 @@ fn authority(snapshot: &Snapshot) -> Finding {
 }
 
 fn epoch(snapshot: &Snapshot) -> Finding {
+    if snapshot.core.state == State::Down {
+        return (
+            Level::Unknown,
+            "none is used while the network is down".to_owned(),
+        );
+    }
     let Some(active) = snapshot.core.epochs.iter().find(|epoch| epoch.active) else {
         return (Level::Unhealthy, "there is no epoch to send in".to_owned());
     };
@@ -179,12 +190,30 @@ fn clock(snapshot: &Snapshot) -> Finding {
     }
 }
 
+fn documents(snapshot: &Snapshot) -> Finding {
+    let time = snapshot.core.clock.time;
+    match snapshot.counters.last_refused() {
+        Some(last) if time.since(last.at) < REFUSED_LATELY => (
+            Level::Degraded,
+            format!(
+                "{}; if it goes on, the disk is failing, or what answers is not the authority",
+                last.what
+            ),
+        ),
+        _ => (Level::Healthy, "none was refused lately".to_owned()),
+    }
+}
+
 fn storage(snapshot: &Snapshot) -> Finding {
-    match snapshot.unwritten {
-        0 => (Level::Healthy, "everything was written".to_owned()),
-        failed => (
+    match (snapshot.disk_refuses, snapshot.unwritten) {
+        (true, failed) => (
             Level::Unhealthy,
             format!("{failed} files could not be written; see whether the disk is full"),
+        ),
+        (false, 0) => (Level::Healthy, "everything was written".to_owned()),
+        (false, failed) => (
+            Level::Healthy,
+            format!("everything is written by now, after {failed} failures"),
         ),
     }
 }

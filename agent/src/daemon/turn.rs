@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State,
+    Stopped, Wish,
 };
-use tidegate_netconfig::Ending;
+use tidegate_netconfig::{Ending, Prefix};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clock::{Alarm, now};
+use super::carrier::{Challenged, Solved};
+use super::clock::{Alarm, Sleep, WallWatch, now};
 use super::inbox::Message;
 use super::parts::Parts;
-use super::session::{Challenged, Solved};
 use super::{choices, endpoints, session};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -41,6 +42,8 @@ pub(super) struct Loop {
     config: Arc<Config>,
     parts: Parts,
     alarm: Alarm,
+    wall: WallWatch,
+    sleep: Sleep,
     names: Arc<Names>,
     revision: u64,
     state: watch::Sender<Option<State>>,
@@ -59,6 +62,8 @@ impl Loop {
             config,
             parts,
             alarm: Alarm::new()?,
+            wall: WallWatch::new()?,
+            sleep: Sleep::new(),
             state,
             leaving: None,
             end: None,
@@ -84,6 +89,11 @@ impl Loop {
                     rung?;
                     None
                 }
+                changed = self.wall.changed() => {
+                    changed?;
+                    self.member.handle_timeout(now());
+                    None
+                }
             };
             self.turn(message);
         };
@@ -92,6 +102,10 @@ impl Loop {
     }
 
     fn turn(&mut self, message: Option<Message>) {
+        if let Some(slept) = self.sleep.since_last() {
+            tracing::info!(?slept, "the host slept; the authority is asked what is new");
+            self.parts.authority.wake();
+        }
         let now = now();
         match message {
             Some(Message::Core(input)) => self.member.handle(input, now),
@@ -158,9 +172,12 @@ impl Loop {
 
     fn tell(&mut self, event: &Event) {
         self.parts.counters.count(event);
+        let time = self.member.time(now());
+        self.parts.counters.note_refused(event, time);
         match event {
             Event::State(state) => {
                 tracing::info!(%state, "state");
+                self.end_own_flows(state);
                 super::systemd::status(&state.to_string());
                 self.state.send_replace(Some(state.clone()));
             }
@@ -179,6 +196,17 @@ impl Loop {
             }
             _ => tracing::info!("{event}"),
         }
+    }
+
+    /// Who is out keeps no connection with anybody: the others have ended theirs, and an application would wait for long.
+    /// After a lease that has ended it may go on, so there they stay.
+    fn end_own_flows(&self, state: &State) {
+        if !matches!(state, State::Stopped(Stopped::Out { .. })) {
+            return;
+        }
+        let ranges = self.member.genesis().prefixes();
+        let ranges = ranges.filter_map(|range| Prefix::around(range.address(), range.length()));
+        super::flows::end_within(ranges.collect());
     }
 
     /// Names go to the resolver, and prefixes to `wg show`, when somebody has come or gone.
@@ -279,33 +307,22 @@ impl Loop {
     }
 
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
+        if request.changes() {
+            return self.change(request, answer, now);
+        }
+        let (status, config) = (self.member.status(now), &self.config);
+        let observer = &self.parts.observer;
+        match request {
+            Request::Status { measure } => observer.answer_status(status, config, measure, answer),
+            Request::Ping { node } => observer.answer_ping(&status, &node, answer),
+            Request::Health {} => observer.answer_health(status, config, answer),
+            Request::Metrics {} => observer.answer_metrics(status, config, answer),
+            _ => {} // it changes something
+        }
+    }
+
+    fn change(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
         let reply = match request {
-            Request::Status { measure } => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_status(status, &self.config, measure, answer);
-                return;
-            }
-            Request::Ping { node } => {
-                let status = self.member.status(now);
-                self.parts.observer.answer_ping(&status, &node, answer);
-                return;
-            }
-            Request::Health {} => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_health(status, &self.config, answer);
-                return;
-            }
-            Request::Metrics {} => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_metrics(status, &self.config, answer);
-                return;
-            }
             Request::Up {} => self.wish(Wish::Up, now),
             Request::Down {} => self.wish(Wish::Down, now),
             Request::Leave {} => {
@@ -322,6 +339,7 @@ impl Loop {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
             },
+            _ => return, // it only looks
         };
         let _ = answer.send(reply); // whoever asked has gone
     }

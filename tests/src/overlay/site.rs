@@ -21,10 +21,10 @@ pub enum Underlay {
 
 /// A network with its authority.
 pub struct Overlay {
-    lab: Lab,
+    pub(super) lab: Lab,
     bridge: Network,
     underlay: Underlay,
-    authority: Host,
+    pub(super) authority: Host,
     authority_link: Link,
     server: Option<Process>,
     folder: TempDir,
@@ -184,48 +184,15 @@ impl Overlay {
         Ok(node.host().run("nft", arguments).map(drop)?)
     }
 
-    /// Replaces the authority, which is to be down, by what a backup of it makes.
-    pub fn restore_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
-        let (dir, before) = (self.dir(), self.folder.path().join("before"));
-        std::fs::rename(&dir, &before)?;
-        let from = [OsStr::new("--from"), backup.as_ref()];
-        self.maintain("restore", from, &dir, passphrase)?;
-        // The operator's key is in no backup.
-        let key = "operator-first.key";
-        Ok(std::fs::rename(before.join(key), dir.join(key))?)
-    }
-
-    /// Writes a backup of the authority.
-    pub fn back_up_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
-        let dir = self.dir();
-        self.maintain(
-            "backup",
-            [OsStr::new("--out"), backup.as_ref()],
-            &dir,
-            passphrase,
-        )
-    }
-
-    fn maintain(
-        &self,
-        what: &str,
-        arguments: [&OsStr; 2],
-        dir: &Path,
-        passphrase: &Path,
-    ) -> Result<()> {
-        self.authority
-            .command(binary("tidegate-authority")?)
-            .args([OsStr::new(what), "--dir".as_ref(), dir.as_os_str()])
-            .args(arguments)
-            .args([OsStr::new("--passphrase-file"), passphrase.as_os_str()])
-            .run()
-            .context(what.to_owned())?;
-        Ok(())
-    }
-
-    /// An invite.
+    /// An invite for one node.
     pub fn invite(&self) -> Result<String> {
-        let text = self.admin(["invite", "new", "--role", "member"])?;
+        self.invite_with(&[])
+    }
+
+    /// An invite, with what else is asked of `invite new`.
+    pub fn invite_with(&self, more: &[&str]) -> Result<String> {
+        let words = ["invite", "new", "--role", "member"];
+        let text = self.admin(words.iter().chain(more))?;
         let word = text
             .split_whitespace()
             .find(|word| word.starts_with("tidegate-invite"));
@@ -259,6 +226,11 @@ impl Overlay {
         Ok(node)
     }
 
+    /// The authority's host.
+    pub fn authority(&self) -> &Host {
+        &self.authority
+    }
+
     /// The authority's link to the bridge.
     pub fn authority_link(&self) -> &Link {
         &self.authority_link
@@ -274,7 +246,8 @@ impl Overlay {
         self.folder.path()
     }
 
-    fn listen(&self) -> String {
+    /// The address and port at which the authority listens.
+    pub fn listen(&self) -> String {
         match self.underlay {
             Underlay::V4 => format!("10.0.0.{AUTHORITY}:7443"),
             Underlay::V6 => format!("[fd00:5::{AUTHORITY:x}]:7443"),

@@ -19,84 +19,21 @@ use crate::keys::{Drawn, Renewed};
 use crate::output::{Ask, AskKind};
 use crate::status::{ClockSource, State, Stopped};
 use crate::time::{Now, Reason, Timeout};
+use crate::want::{Starts, Want};
 
 /// Between two heartbeats, and how much of it varies.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 const HEARTBEAT_JITTER: u64 = 2_000;
-
-/// Something that is asked for until it is there.
-pub(super) struct Want {
-    wanted: bool,
-    backoff: Backoff,
-}
-
-impl Want {
-    const fn new(pauses: &'static [u64]) -> Self {
-        Self {
-            wanted: false,
-            backoff: Backoff::new(pauses),
-        }
-    }
-
-    pub(super) fn want(&mut self) {
-        self.wanted = true;
-    }
-
-    pub(super) fn done(&mut self) {
-        self.wanted = false;
-        self.backoff.cancel();
-    }
-
-    fn hurry(&mut self) {
-        self.backoff.cancel();
-    }
-
-    /// True if it is to be asked for now.
-    fn is_due(&mut self, now: Mono) -> bool {
-        let due = self.wanted && self.backoff.is_due(now);
-        if due {
-            self.backoff.attempt(now);
-        }
-        due
-    }
-
-    fn next(&self) -> Option<Mono> {
-        self.backoff.next().filter(|_| self.wanted)
-    }
-}
-
-/// A data plane that ran this long did not fail at its start.
-const STEADY: Duration = Duration::from_secs(60);
-
-/// Starts of the data plane: at once, and after failures with pauses.
-pub(super) struct Starts {
-    backoff: Backoff,
-    begun: Option<Mono>,
-}
-
-impl Starts {
-    pub(super) fn try_begin(&mut self, now: Mono) -> bool {
-        let due = self.backoff.is_due(now);
-        if due {
-            self.begun = Some(now);
-        }
-        due
-    }
-
-    pub(super) fn failed(&mut self, now: Mono) {
-        if self.begun.is_some_and(|begun| now.since(begun) > STEADY) {
-            self.backoff.cancel();
-        }
-        self.backoff.attempt(now);
-    }
-}
 
 /// Everything that is asked for, and when.
 pub(super) struct Asks {
     pub(super) time: Want,
     pub(super) chain: Want,
     pub(super) resync: Want,
+    /// Everything anew, because something did not arrive as the authority has signed it.
+    pub(super) again: Want,
     pub(super) record: Want,
+    pub(super) recovery: Want,
     list: Backoff,
     enroll: Backoff,
     pub(super) plane: Starts,
@@ -116,13 +53,12 @@ impl Asks {
             time: Want::new(&[1, 2, 4]),
             chain: Want::new(&[2, 10, 60]),
             resync: Want::new(&[1, 4, 15, 60, 300, 600]),
+            again: Want::new(&[2, 4, 15, 60, 300, 600]),
             record: Want::new(&[2, 4, 15, 60]),
+            recovery: Want::new(&[2, 5, 15, 60, 600]),
             list: Backoff::new(&[5, 10]),
             enroll: Backoff::new(&[5, 15, 30]),
-            plane: Starts {
-                backoff: Backoff::new(&[1, 2, 5, 15, 60]),
-                begun: None,
-            },
+            plane: Starts::new(&[1, 2, 5, 15, 60]),
             heartbeat_at: None,
             retirement: None,
             clock_told: None,
@@ -143,6 +79,7 @@ impl Member {
     /// Everything was tried too often for nothing is tried again at once.
     pub(super) fn stream_opened(&mut self, now: Now) {
         self.stream = true;
+        self.asks.recovery.done();
         self.renewal.backoff.cancel();
         self.receipts.hurry();
         for want in [
@@ -156,8 +93,19 @@ impl Member {
         self.asks.heartbeat_at = Some(now.boot);
     }
 
-    pub(super) fn answered(&mut self, kind: AskKind, answer: &Answer) {
+    /// Who is refused may be on the list, which is public.
+    pub(super) fn stream_refused(&mut self, code: &str) {
+        self.stream = false;
+        self.asks.list.cancel();
+        self.heard_no(code);
+    }
+
+    pub(super) fn answered(&mut self, kind: AskKind, answer: &Answer, now: Now) {
+        if let Answer::Failed(Failure::Refused { code, .. }) = answer {
+            self.heard_no(code);
+        }
         match (kind, answer) {
+            (AskKind::Recovery, answer) => self.reported(answer, now),
             (AskKind::Receipt, Answer::Done) => self.receipts.taken(),
             (AskKind::Receipt, Answer::Failed(Failure::Refused { .. })) => self.receipts.refused(),
             (AskKind::Record, Answer::Done) => self.asks.record.done(),
@@ -170,6 +118,7 @@ impl Member {
 
     pub(super) fn ask_what_is_due(&mut self, now: Now) {
         self.sign_record(now);
+        self.report_what_is_held(now);
         if self.recent.wish == Wish::Down || self.trust.siblings().is_some() {
             return;
         }
@@ -186,7 +135,8 @@ impl Member {
         if self.asks.chain.is_due(now.boot) {
             self.outbox.ask(Ask::Chain);
         }
-        if self.asks.resync.is_due(now.boot) {
+        let again = self.asks.again.once(now.boot);
+        if self.asks.resync.is_due(now.boot) || again {
             self.outbox.ask(Ask::Resync);
         }
         self.ask_for_the_list(now);
@@ -385,10 +335,17 @@ impl Member {
     pub(super) fn asks_due(&self, now: Now, time: UnixTime) -> Vec<Timeout> {
         let of = |reason| move |at| Timeout { at, reason };
         let asks = &self.asks;
-        let wants = [&asks.time, &asks.chain, &asks.resync, &asks.record];
+        let wants = [
+            &asks.time,
+            &asks.chain,
+            &asks.resync,
+            &asks.again,
+            &asks.record,
+            &asks.recovery,
+        ];
         let mut due: Vec<_> = wants.iter().filter_map(|want| want.next()).collect();
         due.extend(self.receipts.next());
-        due.extend(asks.plane.backoff.next().filter(|_| self.plane.is_none()));
+        due.extend(asks.plane.next().filter(|_| self.plane.is_none()));
         due.extend(asks.list.next().into_iter().chain(asks.enroll.next()));
         due.extend(self.renewal.backoff.next());
         let mut due: Vec<_> = due.into_iter().map(of(Reason::Retry)).collect();

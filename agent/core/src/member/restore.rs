@@ -98,9 +98,17 @@ impl Founding<'_> {
 }
 
 impl Member {
-    /// The member that the files hold. Everything in them is verified again; what is refused is told as an event, and
-    /// costs what it held.
+    /// The member that the files hold, and all that follows from it. Everything in them is verified again; what is refused
+    /// is told as an event, and costs what it held.
     pub fn restore(setup: Setup, now: Now) -> Result<Self, RestoreError> {
+        let mut member = Self::read(setup, now)?;
+        member.settle(now);
+        Ok(member)
+    }
+
+    /// Like [`Self::restore`], but nothing follows from it before the first [`Self::handle`] or [`Self::handle_timeout`]: so
+    /// that a newer list, which the shell gets in between, has its effect before the data plane knows anybody.
+    pub fn read(setup: Setup, now: Now) -> Result<Self, RestoreError> {
         let kept: KeptChain = needed(&setup.files, FileName::Genesis)?;
         let trust = Trust::restored(kept)?.ok_or(RestoreError::Missing(FileName::Genesis))?;
         let keys: KeptKeys = needed(&setup.files, FileName::Keys)?;
@@ -115,7 +123,6 @@ impl Member {
         member.restore_clock(&files, now);
         member.restore_documents(&files, now);
         member.restore_grants(&files, now);
-        member.settle(now);
         Ok(member)
     }
 
@@ -186,7 +193,6 @@ impl Member {
         self.restore_clock(files, now);
         self.restore_certificate(files, now);
         self.saver.now(FileName::Floors, now);
-        self.settle(now);
     }
 
     fn restore_clock(&mut self, files: &Files, now: Now) {

@@ -18,6 +18,13 @@ pub(super) fn status(status: &StatusView) -> String {
     for complaint in &status.host.complaints {
         page.push_str(&format!("host       {complaint}\n"));
     }
+    if let Some(refused) = &status.refused {
+        let at = moment(UnixTime::from_millis(refused.at_ms), now);
+        page.push_str(&format!(
+            "refused    {}; {at}, {} since the start\n",
+            refused.last, refused.count
+        ));
+    }
     if let Some(dns) = &status.dns {
         page.push_str(&format!("names      {dns}\n"));
     }
@@ -95,8 +102,18 @@ pub(super) fn peers(status: &StatusView) -> String {
             "EPOCH",
         ],
         status.peers.iter().map(row),
-        "No peers: the policy lets this node talk to nobody, or nobody else has joined.",
+        &no_peers(status),
     )
+}
+
+fn no_peers(status: &StatusView) -> String {
+    match status.state {
+        NodeState::Up => {
+            "No peers: the policy lets this node talk to nobody, or nobody else has joined."
+                .to_owned()
+        }
+        _ => format!("No peers now: {}", status.explanation),
+    }
 }
 
 fn row(peer: &PeerView) -> [String; 8] {
