@@ -9,49 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sqlx::Row as _;
+use support::disk::SmallDisk;
 use support::{MEMBERS, TestNode, World, operator, revoke};
 use tidegate_authority::service::{EnrollError, Limits, NodeFilter, Options};
 use tidegate_authority::signer::AtRestKey;
 use tidegate_authority::store::{Location, StoreError};
 use tidegate_authority::{Authority, Clock};
 use tidegate_proto::*;
-
-/// A small disk of its own, gone at the end.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf, size: &str) -> Self {
-        std::fs::create_dir(&at).unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(&at);
-        assert!(mount.status().unwrap().success(), "this test runs as root");
-        Self(at)
-    }
-
-    /// Leaves no room.
-    fn fill(&self) -> PathBuf {
-        let filler = self.0.join("filler");
-        let mut length = 1 << 24;
-        let mut content = Vec::new();
-        while length > 0 {
-            content.resize(content.len() + length, 1);
-            if std::fs::write(&filler, &content).is_err() {
-                content.truncate(content.len() - length);
-                length /= 2;
-            }
-        }
-        filler
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 async fn open(database: PathBuf) -> Authority {
     let (root, keys, genesis) = support::genesis("10.211.0.0/16");
@@ -73,7 +37,7 @@ async fn open(database: PathBuf) -> Authority {
 async fn a_full_disk_refuses_cleanly_and_the_server_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(dir.path().join("disk"), "6m");
-    let authority = open(disk.0.join("authority.db")).await;
+    let authority = open(disk.path().join("authority.db")).await;
     let filler = disk.fill();
     let mut acknowledged = Vec::new();
     let refused = loop {

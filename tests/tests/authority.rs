@@ -5,11 +5,10 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate::client::{ClientError, Resumed, Session, SessionEvent};
+use tidegate::client::{Client, ClientError, Resumed, Session, SessionEvent};
 use tidegate_proto::api::{Enrolled, GrantWithList, StreamEvent};
-use tidegate_proto::{EpochGrant, RevocationList, Signed, Verified};
+use tidegate_proto::{EpochGrant, Invite, RevocationList, Signed, Verified};
 use tidegate_tests::authority::{Installation, Joined, Member};
-use tidegate_tests::wait_for;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -36,23 +35,25 @@ async fn until<T>(session: &mut Session, mut wanted: impl FnMut(StreamEvent) -> 
     timeout(SOON, found).await.expect("the stream brings it")
 }
 
-fn opened(joined: &Joined, grant: &GrantWithList) -> Verified<EpochGrant> {
+/// The grant, if it is for the certificate in force; the node can open it then.
+fn opened(joined: &Joined, grant: &GrantWithList) -> Option<Verified<EpochGrant>> {
     let client = joined.client.client();
     let grant = grant
         .grant
         .verify(&client.site().keyring, client.clock().now())
         .unwrap();
-    let key = grant
-        .seal_context()
-        .open(&grant.sealed, joined.member.sealing());
-    key.unwrap();
-    grant
+    if grant.serial != joined.certificate.serial {
+        return None;
+    }
+    let sealing = joined.member.sealing();
+    grant.seal_context().open(&grant.sealed, sealing).unwrap();
+    Some(grant)
 }
 
 async fn newest_grant(session: &mut Session, joined: &Joined, after: u64) -> Verified<EpochGrant> {
     until(session, |event| match event {
         StreamEvent::Grant(grant) => {
-            Some(opened(joined, &grant)).filter(|grant| grant.epoch.value() > after)
+            opened(joined, &grant).filter(|grant| grant.epoch.value() > after)
         }
         _ => None,
     })
@@ -87,18 +88,44 @@ fn finish(child: Child) -> (Option<i32>, String, String) {
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
-    let installation = Installation::new("").unwrap();
-    let server = installation.serve().unwrap();
-    installation.login().unwrap();
+/// A member and its stream.
+struct Follower {
+    joined: Joined,
+    session: Session,
+    /// The newest epoch that it has a key to.
+    epoch: u64,
+}
 
-    // Two come with an invite, and one without, who has to be approved.
+impl Follower {
+    async fn new(joined: Joined) -> Self {
+        let mut session = joined.client.session();
+        let grant = newest_grant(&mut session, &joined, 0).await;
+        Self {
+            joined,
+            session,
+            epoch: grant.epoch.value(),
+        }
+    }
+
+    async fn is_granted_the_next(&mut self) {
+        let grant = newest_grant(&mut self.session, &self.joined, self.epoch).await;
+        self.epoch = grant.epoch.value();
+    }
+
+    /// Waits for the list that puts `out` out, and confirms it.
+    async fn confirms(&mut self, out: &Member) {
+        let list = list_with(&mut self.session, &self.joined, out).await;
+        self.joined.confirm(&list).await.unwrap();
+    }
+}
+
+/// Comes with the invite's last use, and with none left.
+async fn join_by_invite(installation: &Installation) -> (Joined, Joined) {
     let invite = installation
         .invite(&["--role", "member", "--tag", "eu", "--uses", "2"])
         .unwrap();
-    let mut alice = Member::new().unwrap().join("alice", &invite).await.unwrap();
-    let mut bob = Member::new().unwrap().join("bob", &invite).await.unwrap();
+    let alice = Member::new().unwrap().join("alice", &invite).await.unwrap();
+    let bob = Member::new().unwrap().join("bob", &invite).await.unwrap();
     assert!(alice.certificate.tags.contains(&"eu".parse().unwrap()));
     let used_up = Member::new().unwrap().join("late", &invite).await;
     let error = used_up.err().unwrap();
@@ -106,50 +133,58 @@ async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
         .downcast_ref::<ClientError>()
         .and_then(ClientError::code);
     assert_eq!(refused, Some("invite-exhausted"), "{error}");
-    let client = installation.client().unwrap();
+    (alice, bob)
+}
+
+/// Comes without an invite, and is approved.
+async fn join_by_approval(installation: &Installation, client: &Client) -> Joined {
     let carol = Member::new().unwrap();
-    let pending = carol.enroll(&client, "carol", None).await.unwrap();
+    let pending = carol.enroll(client, "carol", None).await.unwrap();
     assert_eq!(pending, Ok(Enrolled::Pending));
-    let waiting = json(
-        &installation
-            .admin(["nodes", "--status", "pending", "--json"])
-            .unwrap(),
-    );
-    assert_eq!(
-        (waiting.as_array().unwrap().len(), &waiting[0]["name"]),
-        (1, &"carol".into())
-    );
+    let waiting = installation.admin(["nodes", "--status", "pending", "--json"]);
+    let waiting = json(&waiting.unwrap());
+    assert_eq!(waiting.as_array().unwrap().len(), 1);
+    assert_eq!(waiting[0]["name"], "carol");
     installation
         .admin(["approve", "carol", "--role", "member"])
         .unwrap();
-    let asked = client
-        .as_node(carol.identity().clone())
-        .enrolled()
-        .await
-        .unwrap();
-    let Enrolled::Admitted(certificate) = asked else {
+    let asked = client.as_node(carol.identity().clone()).enrolled().await;
+    let Enrolled::Admitted(certificate) = asked.unwrap() else {
         panic!("carol is not in")
     };
-    let carol = carol.joined(client.clone(), &certificate).unwrap();
+    carol.joined(client.clone(), &certificate).unwrap()
+}
 
-    // Everybody gets a key to the epoch, and a new one when it is rotated.
-    let (mut for_alice, mut for_bob) = (alice.client.session(), bob.client.session());
-    let first = newest_grant(&mut for_alice, &alice, 0).await;
-    newest_grant(&mut for_bob, &bob, 0).await;
-    let before = alice.certificate.serial;
-    let same_keys = alice.member.clone();
-    alice.renew(same_keys).await.unwrap().unwrap();
+/// What is young is sent again; new keys need a certificate of their own, and put the one before on the list.
+async fn renew(follower: &mut Follower) {
+    let before = follower.joined.certificate.clone();
+    let same = follower.joined.member.clone();
+    follower.joined.renew(same.clone()).await.unwrap().unwrap();
+    assert_eq!(follower.joined.certificate.serial, before.serial);
+
+    let fresh = same.with_new_keys().unwrap();
+    follower.joined.renew(fresh.clone()).await.unwrap().unwrap();
+    let after = &follower.joined.certificate;
+    assert!(after.serial > before.serial, "a serial only rises");
+    assert_eq!(after.wireguard, fresh.keys().wireguard);
     assert_eq!(
-        alice.certificate.serial, before,
-        "what is young is sent again"
+        (&after.name, after.ipv4, after.ipv6),
+        (&before.name, before.ipv4, before.ipv6)
     );
-    installation.admin(["epoch", "rotate"]).unwrap();
-    let second = newest_grant(&mut for_alice, &alice, first.epoch.value()).await;
-    assert!(second.epoch > first.epoch);
-    newest_grant(&mut for_bob, &bob, first.epoch.value()).await;
-    alice.heartbeat(Default::default()).await.unwrap();
+    let list = list_with(&mut follower.session, &follower.joined, &same).await;
+    let keyring = follower.joined.client.client().site().keyring;
+    let now = follower.joined.client.client().clock().now();
+    let list = list.verify(&keyring, now).unwrap();
+    assert_eq!(list.entries[0].serials_up_to, before.serial);
+    newest_grant(&mut follower.session, &follower.joined, 0).await;
 
-    // Carol is revoked, and the command waits until both have confirmed.
+    let again = fresh.with_new_keys().unwrap();
+    let refused = follower.joined.renew(again).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Some("key-changed-already"), "{refused}");
+}
+
+/// Revokes carol by the command line, which waits until both others have confirmed.
+async fn revoke(installation: &Installation, carol: &Joined, others: [&mut Follower; 2]) {
     let mut revoke = installation.admin_command("first").unwrap();
     let revoke = revoke
         .args(["revoke", "carol", "--reason", "laptop lost", "--wait"])
@@ -157,10 +192,9 @@ async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let list = list_with(&mut for_alice, &alice, &carol.member).await;
-    alice.confirm(&list).await.unwrap();
-    assert_eq!(list_with(&mut for_bob, &bob, &carol.member).await, list);
-    bob.confirm(&list).await.unwrap();
+    for other in others {
+        other.confirms(&carol.member).await;
+    }
     let (code, out, progress) = finish(revoke);
     assert_eq!(code, Some(0), "{progress}");
     assert!(out.contains("all 2 nodes"), "{out}");
@@ -172,31 +206,28 @@ async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
     assert_eq!(refused.code(), Some("not-a-member"));
     let all = json(&installation.admin(["revocations", "--json"]).unwrap());
     let sequence = all["revocations"][0]["list"].to_string();
-    let report = json(
-        &installation
-            .admin(["revocations", &sequence, "--json"])
-            .unwrap(),
-    );
+    let report = installation.admin(["revocations", &sequence, "--json"]);
+    let report = json(&report.unwrap());
     assert_eq!(report["status"]["confirmed"].as_array().unwrap().len(), 2);
     assert_eq!(report["status"].get("bound"), None);
+}
 
-    // She comes back with new keys only.
+/// Who was revoked comes back with new keys only.
+async fn reinstate(installation: &Installation, client: &Client, carol: &Member) {
     installation
         .admin(["reinstate", "carol", "--reason", "found"])
         .unwrap();
-    let invite = installation.invite(&["--role", "member"]).unwrap();
+    let invite: Invite = installation.invite(&["--role", "member"]).unwrap();
     let token = || Some(invite.token.clone());
-    let old = carol
-        .member
-        .enroll(&client, "carol", token())
-        .await
-        .unwrap();
+    let old = carol.enroll(client, "carol", token()).await.unwrap();
     assert_eq!(old.unwrap_err().code(), Some("new-keys-needed"));
-    let renewed = carol.member.with_new_keys().unwrap();
-    let back = renewed.enroll(&client, "carol", token()).await.unwrap();
+    let renewed = carol.with_new_keys().unwrap();
+    let back = renewed.enroll(client, "carol", token()).await.unwrap();
     assert!(matches!(back, Ok(Enrolled::Admitted(_))), "{back:?}");
+}
 
-    // All of it stands in the audit log, which verifies.
+/// All of it stands in the audit log, which verifies.
+fn check_log(installation: &Installation) {
     let export = installation.folder().join("export.jsonl");
     let said = installation.admin_as("first", |command| {
         command.args(["audit", "export", "--out"]).arg(&export);
@@ -207,10 +238,75 @@ async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
         "{said:?}"
     );
     let log = std::fs::read_to_string(&export).unwrap();
-    for event in ["node.admitted", "node.revoked", "node.reinstated"] {
+    let events = [
+        "node.admitted",
+        "node.key-changed",
+        "certificate.renewed",
+        "node.revoked",
+        "node.reinstated",
+    ];
+    for event in events {
         assert!(log.contains(event), "no {event} in {log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_admitted_renewed_granted_revoked_confirmed_and_reinstated() {
+    let installation = Installation::new("").unwrap();
+    let server = installation.serve().unwrap();
+    installation.login().unwrap();
+    let client = installation.client().unwrap();
+    let (alice, bob) = join_by_invite(&installation).await;
+    let carol = join_by_approval(&installation, &client).await;
+    let (mut alice, mut bob) = (Follower::new(alice).await, Follower::new(bob).await);
+    renew(&mut alice).await;
+    installation.admin(["epoch", "rotate"]).unwrap();
+    alice.is_granted_the_next().await;
+    bob.is_granted_the_next().await;
+    alice.joined.heartbeat(Default::default()).await.unwrap();
+    revoke(&installation, &carol, [&mut alice, &mut bob]).await;
+    reinstate(&installation, &client, &carol.member).await;
+    check_log(&installation);
     assert!(server.stop().unwrap().success());
+}
+
+/// The policy, with certificates that are short, and so young for six seconds only.
+fn with_short_certificates(policy: &str) -> String {
+    let (before, line) = policy
+        .split_once("certificate = \"")
+        .expect("the starter policy says it");
+    let (_, after) = line.split_once('"').unwrap();
+    format!("{before}certificate = \"10m\"{after}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_under_the_same_keys_once_it_is_not_young() {
+    let installation = Installation::new("").unwrap();
+    let _server = installation.serve().unwrap();
+    installation.login().unwrap();
+    let policy = installation.admin(["policy", "get"]).unwrap();
+    let short = with_short_certificates(&policy);
+    let short = installation.file("short.toml", &short).unwrap();
+    let put = installation.admin_as("first", |command| {
+        command.args(["policy", "put"]).arg(&short);
+    });
+    assert_eq!(put.unwrap().code, Some(0));
+    let invite = installation.invite(&["--role", "member"]).unwrap();
+    let mut alice = Member::new().unwrap().join("alice", &invite).await.unwrap();
+    let (first, keys) = (alice.certificate.clone(), alice.member.clone());
+    let renewed = async {
+        while alice.certificate.serial == first.serial {
+            alice.renew(keys.clone()).await.unwrap().unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await; // until the next question
+        }
+    };
+    timeout(SOON, renewed).await.expect("a new certificate");
+    let second = &alice.certificate;
+    assert!(second.serial > first.serial && second.not_after > first.not_after);
+    assert_eq!(
+        (second.wireguard, second.ipv4),
+        (first.wireguard, first.ipv4)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,15 +316,11 @@ async fn a_stream_goes_on_after_a_restart_of_the_authority() {
     installation.login().unwrap();
     let invite = installation.invite(&["--role", "member"]).unwrap();
     let member = Member::new().unwrap().join("alice", &invite).await.unwrap();
-    let mut session = member.client.session();
-    let granted = newest_grant(&mut session, &member, 0).await;
+    let mut follower = Follower::new(member).await;
     assert!(server.stop().unwrap().success());
+    let session = &mut follower.session;
     let lost = timeout(SOON, async {
-        loop {
-            if let SessionEvent::Lost { error, .. } = session.next().await {
-                return error;
-            }
-        }
+        while !matches!(session.next().await, SessionEvent::Lost { .. }) {}
     });
     lost.await.unwrap();
     let _server = installation.serve().unwrap();
@@ -245,220 +337,5 @@ async fn a_stream_goes_on_after_a_restart_of_the_authority() {
         "what happened meanwhile lies in the database"
     );
     installation.admin(["epoch", "rotate"]).unwrap();
-    newest_grant(&mut session, &member, granted.epoch.value()).await;
-}
-
-#[test]
-fn the_command_line_says_what_went_wrong_and_ends_accordingly() {
-    let installation = Installation::new("").unwrap();
-    let server = installation.serve().unwrap();
-    let first = |arguments: &[&str]| {
-        installation
-            .admin_as("first", |c| {
-                c.args(arguments);
-            })
-            .unwrap()
-    };
-    let failed = |said: tidegate_tests::authority::Said, code: i32, text: &str| {
-        assert_eq!(said.code, Some(code), "{said:?}");
-        assert!(said.err.contains(text) && said.out.is_empty(), "{said:?}");
-        assert_eq!(said.err.trim_end().lines().count(), 1, "{said:?}");
-    };
-    failed(first(&["nodes"]), 1, "tidegate admin login URL");
-    failed(
-        first(&["nodes", "--status", "odd"]),
-        2,
-        "a status is one of",
-    );
-    installation.login().unwrap();
-    failed(first(&["show", "nobody"]), 3, "[no-such-node]");
-    failed(
-        first(&["nodes", "--profile", "other"]),
-        1,
-        "there is no profile 'other'",
-    );
-    failed(
-        first(&["revoke", "nobody", "--reason", "x"]),
-        3,
-        "[no-such-node]",
-    );
-
-    // A token does what its role may, and no more.
-    let token = installation
-        .admin(["tokens", "new", "dashboard", "--role", "viewer"])
-        .unwrap();
-    let token_file = installation.file("token", &token).unwrap();
-    let login = installation.admin_as("viewer", |command| {
-        command
-            .arg("login")
-            .arg(installation.origin().as_str())
-            .arg("--token");
-        command.arg("--genesis").arg(installation.genesis());
-        command.stdin(std::fs::File::open(&token_file).unwrap());
-    });
-    assert_eq!(login.unwrap().code, Some(0));
-    let viewer = |arguments: &[&str]| {
-        installation
-            .admin_as("viewer", |c| {
-                c.args(arguments);
-            })
-            .unwrap()
-    };
-    assert_eq!(viewer(&["nodes"]).code, Some(0));
-    failed(viewer(&["epoch", "rotate"]), 3, "[forbidden]");
-    failed(viewer(&["invite", "new"]), 3, "[forbidden]");
-    let tokens = json(&installation.admin(["tokens", "list", "--json"]).unwrap());
-    let id = tokens["tokens"][0]["id"].as_str().unwrap().to_owned();
-    installation.admin(["tokens", "revoke", &id]).unwrap();
-    assert_eq!(viewer(&["nodes"]).code, Some(3));
-
-    // Profiles hold secrets.
-    let profile = installation.home("first").join("tidegate/admin.toml");
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    assert_eq!(mode(&profile), 0o600);
-    std::fs::set_permissions(&profile, open).unwrap();
-    failed(first(&["nodes"]), 1, "run: chmod 600");
-    std::fs::set_permissions(
-        &profile,
-        std::os::unix::fs::PermissionsExt::from_mode(0o600),
-    )
-    .unwrap();
-
-    server.stop().unwrap();
-    failed(first(&["nodes"]), 4, "cannot be reached");
-}
-
-fn mode(path: &std::path::Path) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
-}
-
-#[test]
-fn operators_manage_policy_operators_invites_and_follow_events() {
-    let installation = Installation::new("").unwrap();
-    let _server = installation.serve().unwrap();
-    installation.login().unwrap();
-    let mut following = installation.admin_command("first").unwrap();
-    let log = installation.file("events", "").unwrap();
-    let mut following = following
-        .args(["events", "--follow", "--json"])
-        .stdout(std::fs::File::options().append(true).open(&log).unwrap())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-
-    // The policy: what is not sound changes nothing, and what was made from an older version neither.
-    let policy = installation.admin(["policy", "get"]).unwrap();
-    let broken = installation
-        .file(
-            "broken.toml",
-            &format!("{policy}\n[[rules]]\nfrom = [\"nobody:x\"]\n"),
-        )
-        .unwrap();
-    let said = installation
-        .admin_as("first", |c| {
-            c.args(["policy", "check"]).arg(&broken);
-        })
-        .unwrap();
-    assert_eq!(said.code, Some(3), "{said:?}");
-    let open = installation
-        .file(
-            "open.toml",
-            &format!(
-                "{policy}\n[[rules]]\nfrom = [\"all\"]\nto = [\"all\"]\nprotocol = \"icmp\"\n"
-            ),
-        )
-        .unwrap();
-    let version = || {
-        json(&installation.admin(["policy", "get", "--json"]).unwrap())["version"]
-            .as_u64()
-            .unwrap()
-    };
-    let before = version();
-    let put = |base: u64| {
-        installation.admin_as("first", |c| {
-            c.args(["policy", "put"])
-                .arg(&open)
-                .args(["--base", &base.to_string()]);
-        })
-    };
-    let stale = put(before + 7).unwrap();
-    assert!(
-        stale.code == Some(3) && stale.err.contains("[policy-changed]"),
-        "{stale:?}"
-    );
-    assert_eq!(put(before).unwrap().code, Some(0));
-    assert!(version() > before);
-
-    // Operators: the last sovereign stays.
-    let key = installation.file("jane.pem", "").unwrap();
-    std::fs::remove_file(&key).unwrap();
-    let made = std::process::Command::new("openssl")
-        .args(["genpkey", "-algorithm", "ed25519", "-out"])
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let public = installation.folder().join("jane.pub");
-    let made = std::process::Command::new("openssl")
-        .args(["pkey", "-pubout", "-in"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&public)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let add = installation.admin_as("first", |c| {
-        c.args(["operators", "add", "jane", "--role", "operator", "--key"])
-            .arg(&public);
-    });
-    assert_eq!(add.unwrap().code, Some(0));
-    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let login = installation.admin_as("jane", |c| {
-        c.arg("login")
-            .arg(installation.origin().as_str())
-            .arg("--key")
-            .arg(&key);
-        c.arg("--genesis").arg(installation.genesis());
-    });
-    assert_eq!(login.unwrap().code, Some(0));
-    let last = installation
-        .admin_as("first", |c| {
-            c.args(["operators", "remove", "first"]);
-        })
-        .unwrap();
-    assert!(
-        last.code == Some(3) && last.err.contains("[last-sovereign]"),
-        "{last:?}"
-    );
-    installation.admin(["operators", "remove", "jane"]).unwrap();
-    let gone = installation
-        .admin_as("jane", |c| {
-            c.arg("nodes");
-        })
-        .unwrap();
-    assert_eq!(gone.code, Some(3), "{gone:?}");
-
-    // Invites are listed without their tokens, and taken back.
-    let invite = installation
-        .invite(&["--role", "member", "--expires", "2h"])
-        .unwrap();
-    let invites = installation.admin(["invite", "list", "--json"]).unwrap();
-    assert!(!invites.contains(&*invite.expose()));
-    let id = json(&invites)["invites"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    installation.admin(["invite", "revoke", &id]).unwrap();
-    let shown = installation.admin(["invite", "list"]).unwrap();
-    assert!(shown.contains("revoked"), "{shown}");
-
-    let told = |what: &str| std::fs::read_to_string(&log).unwrap().contains(what);
-    wait_for(SOON, "the policy in the events", || {
-        told("\"policy\"").then_some(())
-    })
-    .unwrap();
-    let tail = installation.admin(["audit", "tail", "-n", "5"]).unwrap();
-    assert_eq!(tail.lines().count(), 5, "{tail}");
-    following.kill().unwrap();
-    following.wait().unwrap();
+    follower.is_granted_the_next().await;
 }

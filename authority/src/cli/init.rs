@@ -212,24 +212,9 @@ fn report(
 ) -> anyhow::Result<String> {
     let dir_shown = shown(dir);
     let file = |name: &str| shown(&dir.join(name));
-    let root = if founded_here {
-        format!(
-            "The root key is still on this machine. Whoever gets it owns the network, and nothing that runs here needs \
-             it:\n  copy {root} to a medium that stays offline, and a copy of that to a safe,\n  read it there (openssl \
-             pkey -noout -in root.key), then: shred -u {root}\n",
-            root = file(DataDir::ROOT)
-        )
-    } else {
-        String::new()
-    };
-    let operator = if own_operator {
-        format!(
-            "The first operator, a sovereign, signs with {key}: move it to that person's machine.\n",
-            key = file(DataDir::OPERATOR)
-        )
-    } else {
-        String::new()
-    };
+    let root = founded_here.then(|| of_root(&file(DataDir::ROOT)));
+    let operator_file = own_operator.then(|| file(DataDir::OPERATOR));
+    let operator = operator_file.as_deref().map(of_operator);
     let url = genesis.urls.first().map_or("URL", Origin::as_str);
     Ok(format!(
         "Made the authority of {name} ({network}) in {dir_shown}.\n\
@@ -241,15 +226,27 @@ fn report(
         network = genesis.network,
         ids = key_ids(genesis),
         hash = Fingerprint(signed.digest()),
+        root = root.unwrap_or_default(),
+        operator = operator.unwrap_or_default(),
         genesis_file = shown(&dir.join(DataDir::genesis_name(genesis.revision.value()))),
-        operator_file = if own_operator {
-            file(DataDir::OPERATOR)
-        } else {
-            "KEY".to_owned()
-        },
+        operator_file = operator_file.as_deref().unwrap_or("KEY"),
         config = file(DataDir::CONFIG),
         policy = file("policy.toml"),
     ))
+}
+
+fn of_root(root: &str) -> String {
+    format!(
+        "The root key is still on this machine. Whoever gets it owns the network, and nothing that runs here needs \
+         it:\n  copy {root} to a medium that stays offline, and a copy of that to a safe,\n  read it there (openssl \
+         pkey -noout -in root.key), then: shred -u {root}\n"
+    )
+}
+
+fn of_operator(key: &str) -> String {
+    format!(
+        "The first operator, a sovereign, signs with {key}: move it to that person's machine.\n"
+    )
 }
 
 fn key_ids(genesis: &Genesis) -> String {

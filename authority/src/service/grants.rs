@@ -6,7 +6,7 @@ use std::thread;
 use tidegate_proto::api::GrantWithList;
 use tidegate_proto::bound::Release;
 use tidegate_proto::{
-    EpochGrant, EpochNumber, GrantKey, KeyId, ListPlace, NodeId, SealContext, UnixTime,
+    EpochGrant, EpochNumber, GrantKey, KeyId, ListPlace, NodeId, SealContext, SealedKey, UnixTime,
 };
 
 use super::audit::{Entry, Event};
@@ -91,33 +91,33 @@ impl Authority {
         };
         let list =
             list.ok_or_else(|| StoreError::Corrupt("there is no revocation list".to_owned()))?;
-        let place = SecretPlace {
-            network: self.network(),
-            epoch: epoch.number,
-            redraw: epoch.redraw,
-        };
-        let key = self
-            .0
-            .at_rest
-            .decrypt(place, &epoch.secret)?
-            .grant_key(self.network(), epoch.number);
-        let batch = Batch {
-            epoch: Arc::new(epoch),
-            list,
-            key_id: key.id(),
-            key: Arc::new(key),
-            trust: self.trust(),
-        };
+        let batch = self.batch(epoch, list)?;
         let nobody = recipients.is_empty();
-        let grants = batch
-            .clone()
-            .seal_all(recipients, self.clock().now())
-            .await?;
+        let sealing = batch.clone().seal_all(recipients, self.clock().now());
+        let grants = sealing.await?;
         self.effect(async move |this, tx| {
             this.release_within(tx, &batch, grants, nobody && node.is_none())
                 .await
         })
         .await
+    }
+
+    /// What the grants of `epoch` have in common, under the list in force.
+    fn batch(&self, epoch: Epoch, list: ListPlace) -> Result<Batch, EpochError> {
+        let place = SecretPlace {
+            network: self.network(),
+            epoch: epoch.number,
+            redraw: epoch.redraw,
+        };
+        let secret = self.0.at_rest.decrypt(place, &epoch.secret)?;
+        let key = secret.grant_key(self.network(), epoch.number);
+        Ok(Batch {
+            epoch: Arc::new(epoch),
+            list,
+            key_id: key.id(),
+            key: Arc::new(key),
+            trust: self.trust(),
+        })
     }
 
     /// Within the transaction: the epoch and the list are still those, each node may still have its grant; then the
@@ -130,19 +130,11 @@ impl Authority {
         nobody_left: bool,
     ) -> Result<Released, EpochError> {
         recovery::refuse(tx.connection()).await?;
-        let now = tx.now();
-        let epoch = &batch.epoch;
-        let live = epoch::live(tx.connection(), now).await?;
-        let same = live
-            .iter()
-            .any(|live| (live.number, live.redraw) == (epoch.number, epoch.redraw));
-        let place = list::place(tx.connection()).await?;
-        let revision = self.trust().revision();
-        let signed_now = batch.trust.revision() == revision && batch.list.revision == revision;
-        if !same || place != Some(batch.list) || !signed_now {
+        if !self.still_holds(tx, batch).await? {
             return Ok(Released::Stale);
         }
-        let drawing = self.drawing(epoch);
+        let now = tx.now();
+        let drawing = self.drawing(&batch.epoch);
         let ends = grants
             .first()
             .zip(grants.last())
@@ -159,14 +151,39 @@ impl Authority {
             .iter_mut()
             .for_each(|grant| grant.release.released_at = now);
         grant::release(tx.connection(), &grants).await?;
-        let nodes: Arc<[NodeId]> = grants.iter().map(|grant| grant.release.node).collect();
+        let nodes = grants.iter().map(|grant| grant.release.node).collect();
+        self.tell_released(tx, batch, nodes).await?;
+        Ok(Released::Some)
+    }
+
+    /// Whether everything is still so that the grants of `batch` were made under.
+    async fn still_holds(&self, tx: &mut Tx, batch: &Batch) -> Result<bool, StoreError> {
+        let (now, revision) = (tx.now(), self.trust().revision());
+        let live = epoch::live(tx.connection(), now).await?;
+        let drawing = (batch.epoch.number, batch.epoch.redraw);
+        let same = live
+            .iter()
+            .any(|live| (live.number, live.redraw) == drawing);
+        let place = list::place(tx.connection()).await?;
+        let signed_now = batch.trust.revision() == revision && batch.list.revision == revision;
+        Ok(same && place == Some(batch.list) && signed_now)
+    }
+
+    /// Records what was released, and tells of it.
+    async fn tell_released(
+        &self,
+        tx: &mut Tx,
+        batch: &Batch,
+        nodes: Arc<[NodeId]>,
+    ) -> Result<(), StoreError> {
+        let epoch = &batch.epoch;
         let entry = Entry::new(Event::GrantsReleased, &Actor::System, epoch.number)
             .count("redraw", epoch.redraw)
             .count("grants", nodes.len())
             .count("list", batch.list.sequence);
         self.record(tx, entry).await?;
         tx.announce(Notice::Grants(epoch.number, nodes));
-        Ok(Released::Some)
+        Ok(())
     }
 
     /// Notes that everybody who may have a grant has it, if that is so.
@@ -312,26 +329,49 @@ impl Batch {
         now: UnixTime,
         rng: &mut rand_chacha::ChaCha20Rng,
     ) -> Result<Outgoing, EpochError> {
-        let epoch = &self.epoch;
-        // The key is the certificate's, by its signature: not whatever the database says now.
+        let context = self.context(recipient, now)?;
+        let sealed = context.seal(&self.key, &recipient.sealing, rng);
+        let document = self.grant(
+            &context,
+            sealed.map_err(|error| StoreError::Failed(error.to_string()))?,
+        );
+        let release = Release {
+            node: recipient.node,
+            epoch: document.epoch,
+            redraw: document.redraw,
+            list: self.list,
+            released_at: now,
+            lease_until: document.lease_until,
+        };
+        Ok(Outgoing {
+            release,
+            serial: recipient.serial,
+            compact: self.trust.signer.sign(&document)?.to_compact(),
+        })
+    }
+
+    /// To whom it is sealed. The key is the certificate's, by its signature: not whatever the database says now.
+    fn context(&self, recipient: &Recipient, now: UnixTime) -> Result<SealContext, StoreError> {
         let certificate = recipient.certificate.verify(&self.trust.keyring, now);
         let certificate = certificate.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         if (certificate.node, certificate.serial) != (recipient.node, recipient.serial) {
             return Err(StoreError::Corrupt(
                 "a certificate lies under another's serial".to_owned(),
-            )
-            .into());
+            ));
         }
-        let context = SealContext {
+        Ok(SealContext {
             network: self.trust.chain.network(),
             node: recipient.node,
             serial: recipient.serial,
-            epoch: epoch.number,
-            redraw: epoch.redraw,
+            epoch: self.epoch.number,
+            redraw: self.epoch.redraw,
             sealing: certificate.sealing,
-        };
-        let sealed = context.seal(&self.key, &recipient.sealing, rng);
-        let document = EpochGrant {
+        })
+    }
+
+    fn grant(&self, context: &SealContext, sealed: SealedKey) -> EpochGrant {
+        let epoch = &self.epoch;
+        EpochGrant {
             network: context.network,
             revision: self.trust.revision(),
             node: context.node,
@@ -344,21 +384,7 @@ impl Batch {
             lease_until: epoch.lease_until,
             list: self.list,
             sealing: context.sealing,
-            sealed: sealed.map_err(|error| StoreError::Failed(error.to_string()))?,
-        };
-        let compact = self.trust.signer.sign(&document)?.to_compact();
-        let release = Release {
-            node: recipient.node,
-            epoch: epoch.number,
-            redraw: epoch.redraw,
-            list: self.list,
-            released_at: now,
-            lease_until: epoch.lease_until,
-        };
-        Ok(Outgoing {
-            release,
-            serial: recipient.serial,
-            compact,
-        })
+            sealed,
+        }
     }
 }

@@ -31,17 +31,10 @@ impl Authority {
     ) -> Result<(), NodeError> {
         self.spend(tx, caller).await?;
         let node = member(tx, node).await?;
-        let now = tx.now();
         let receipt = signed
-            .verify(&self.keyring_of(&node), now)
+            .verify(&self.keyring_of(&node), tx.now())
             .map_err(NodeError::Document)?;
-        if receipt.applied_at > now + AHEAD {
-            return Err(NodeError::Future(receipt.applied_at));
-        }
-        let known = list::digest(tx.connection(), receipt.list).await?;
-        if known != Some(receipt.list_digest) {
-            return Err(NodeError::NoSuchList(receipt.list.sequence));
-        }
+        check_list(tx, &receipt).await?;
         if let Some((sequence, list)) = receipt::latest(tx.connection(), node.node).await? {
             if (sequence, list) == (receipt.sequence, receipt.list) {
                 return Ok(()); // sent again
@@ -53,12 +46,22 @@ impl Authority {
                 });
             }
         }
-        receipt::keep(tx.connection(), &receipt, &signed, now).await?;
-        let confirmed =
-            holder::confirm(tx.connection(), node.node, receipt.list.sequence, now).await?;
+        self.keep_receipt(tx, &receipt, &signed, caller).await
+    }
+
+    async fn keep_receipt(
+        &self,
+        tx: &mut Tx,
+        receipt: &Receipt,
+        signed: &Signed<Receipt>,
+        caller: &Caller,
+    ) -> Result<(), NodeError> {
+        let (now, list) = (tx.now(), receipt.list.sequence);
+        receipt::keep(tx.connection(), receipt, signed, now).await?;
+        let confirmed = holder::confirm(tx.connection(), receipt.node, list, now).await?;
         if confirmed > 0 {
-            let entry = Entry::new(Event::ReceiptAccepted, &caller.actor, node.node)
-                .count("list", receipt.list.sequence)
+            let entry = Entry::new(Event::ReceiptAccepted, &caller.actor, receipt.node)
+                .count("list", list)
                 .count("confirmed", confirmed)
                 .time("applied_at", receipt.applied_at);
             self.record(tx, entry).await?;
@@ -71,6 +74,19 @@ impl Authority {
     pub(super) fn keyring_of(&self, node: &Node) -> Keyring<NodeKeys> {
         let trust = self.trust();
         Keyring::of_registered(trust.chain.network(), node.identity)
+    }
+}
+
+/// Whether there was such a list, and it can have been applied by now.
+async fn check_list(tx: &mut Tx, receipt: &Receipt) -> Result<(), NodeError> {
+    if receipt.applied_at > tx.now() + AHEAD {
+        return Err(NodeError::Future(receipt.applied_at));
+    }
+    let known = list::digest(tx.connection(), receipt.list).await?;
+    if known == Some(receipt.list_digest) {
+        Ok(())
+    } else {
+        Err(NodeError::NoSuchList(receipt.list.sequence))
     }
 }
 

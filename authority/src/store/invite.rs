@@ -2,6 +2,7 @@
 
 use tidegate_proto::{Digest, InviteId, UnixTime};
 
+use super::credential::{self, Kind};
 use super::{Connection, Counted, Row, StoreError, json, sql};
 use crate::service::InviteView;
 
@@ -81,22 +82,15 @@ pub(crate) async fn revoke(
     id: InviteId,
     now: UnixTime,
 ) -> Result<bool, StoreError> {
-    let text = "UPDATE invites SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1";
-    Ok(sql!(text, id.as_bytes().to_vec(), now.stored())
-        .execute(connection)
-        .await?
-        .rows_affected()
-        == 1)
+    credential::revoke(connection, Kind::Invites, id.as_bytes(), now).await
 }
 
-/// Takes every invite back: of a restored database nobody can say which were, or were used up.
+/// Takes every invite back.
 pub(crate) async fn revoke_all(
     connection: &mut Connection,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = "UPDATE invites SET revoked_at = $1 WHERE revoked_at IS NULL";
-    sql!(text, now.stored()).execute(connection).await?;
-    Ok(())
+    credential::revoke_all(connection, Kind::Invites, now).await
 }
 
 /// Forgets invites that ended before `before`.
@@ -104,8 +98,5 @@ pub(crate) async fn forget(
     connection: &mut Connection,
     before: UnixTime,
 ) -> Result<(), StoreError> {
-    sql!("DELETE FROM invites WHERE expires_at < $1", before.stored())
-        .execute(connection)
-        .await?;
-    Ok(())
+    credential::forget(connection, Kind::Invites, before).await
 }

@@ -3,6 +3,7 @@
 //! One writer, a thread of its own, runs every change. It takes what has queued up meanwhile into one transaction, each change in a
 //! savepoint of its own, and tells none of them that it succeeded before the commit is on disk. Readers use a pool.
 
+mod credential;
 mod error;
 mod open;
 mod row;

@@ -3,6 +3,7 @@
 use tidegate_proto::api::{Operation, TokenView};
 use tidegate_proto::{BoundedSet, Digest, OperatorId, TokenId, UnixTime};
 
+use super::credential::{self, Kind};
 use super::{Connection, Counted, Row, StoreError, corrupt, json, sql};
 
 /// A token, and the operator without whom it does not count.
@@ -116,27 +117,21 @@ pub(crate) async fn used(
     Ok(())
 }
 
-/// Takes a token back. One that was taken back already stays as it is.
+/// Takes a token back; false if there is none.
 pub(crate) async fn revoke(
     connection: &mut Connection,
     id: TokenId,
     now: UnixTime,
-) -> Result<(), StoreError> {
-    let text = "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1";
-    sql!(text, &id.as_bytes()[..], now.stored())
-        .execute(connection)
-        .await?;
-    Ok(())
+) -> Result<bool, StoreError> {
+    credential::revoke(connection, Kind::Tokens, id.as_bytes(), now).await
 }
 
-/// Takes every token back: of a restored database nobody can say which were.
+/// Takes every token back.
 pub(crate) async fn revoke_all(
     connection: &mut Connection,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = "UPDATE tokens SET revoked_at = $1 WHERE revoked_at IS NULL";
-    sql!(text, now.stored()).execute(connection).await?;
-    Ok(())
+    credential::revoke_all(connection, Kind::Tokens, now).await
 }
 
 /// Forgets tokens that ended before `before`.
@@ -144,8 +139,5 @@ pub(crate) async fn forget(
     connection: &mut Connection,
     before: UnixTime,
 ) -> Result<(), StoreError> {
-    sql!("DELETE FROM tokens WHERE expires_at < $1", before.stored())
-        .execute(connection)
-        .await?;
-    Ok(())
+    credential::forget(connection, Kind::Tokens, before).await
 }

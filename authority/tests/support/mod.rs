@@ -6,6 +6,7 @@
     reason = "each test program uses some of it"
 )]
 
+pub mod disk;
 pub mod log;
 pub mod operators;
 pub mod server;

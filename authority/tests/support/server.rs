@@ -28,7 +28,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A data directory with an authority in it.
 pub struct Installed {
-    _folder: TempDir,
+    _folder: Option<TempDir>,
+    log: PathBuf,
     pub dir: PathBuf,
     pub port: u16,
     pub operator: SigningKey,
@@ -47,13 +48,22 @@ pub type Connection = TlsStream<TcpStream>;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub head: String,
     pub text: String,
 }
 
 impl Installed {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("authority");
+        let (dir, log) = (folder.path().join("authority"), folder.path().join("log"));
+        Self {
+            _folder: Some(folder),
+            ..Self::at(dir, log)
+        }
+    }
+
+    /// In this directory, with the log in a file elsewhere.
+    pub fn at(dir: PathBuf, log: PathBuf) -> Self {
         let free = StdListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -68,7 +78,8 @@ impl Installed {
         let genesis = read_genesis(&dir.join("genesis/genesis-1.json")).unwrap();
         let network = TrustChain::trusting(&genesis).unwrap().network();
         Self {
-            _folder: folder,
+            _folder: None,
+            log,
             dir,
             port,
             operator,
@@ -84,7 +95,7 @@ impl Installed {
 
     /// Starts the server, and waits until it listens.
     pub async fn serve(&self) -> Server {
-        let log = self.dir.with_extension("log");
+        let log = self.log.clone();
         let out = fs::File::create(&log);
         let child = Command::new(PROGRAM)
             .args(["serve", "--dir"])
@@ -173,6 +184,7 @@ impl Installed {
         let (head, text) = text.split_once("\r\n\r\n").unwrap();
         Answer {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_owned(),
             text: text.to_owned(),
         }
     }

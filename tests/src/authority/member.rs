@@ -8,9 +8,9 @@ use rand_core::UnwrapErr;
 use tidegate::client::{Client, ClientError, Clock, NodeClient, Timeouts, join};
 use tidegate_proto::api::{Enroll, Enrolled, Heartbeat, Renew};
 use tidegate_proto::{
-    Answer, BoundedSet, Certificate, Challenge, Digest, Invite, InviteToken, ListPlace, NodeId,
-    NodeKeys, NodeName, Nonce, Origin, Place, Receipt, RevocationList, SealingSecretKey, Sequence,
-    Signed, SigningKey, Verified, WgSecretKey,
+    Answer, BoundedList, BoundedSet, Certificate, Challenge, Digest, Endpoint, Invite, InviteToken,
+    ListPlace, NodeId, NodeKeys, NodeName, Nonce, Origin, PeerRecord, Place, Receipt,
+    RevocationList, SealingSecretKey, Sequence, Signed, SigningKey, Verified, WgSecretKey,
 };
 
 /// The keys of a node.
@@ -42,6 +42,20 @@ impl Member {
     /// The same identity with new WireGuard and sealing keys.
     pub fn with_new_keys(&self) -> anyhow::Result<Self> {
         Self::with_identity(Arc::clone(&self.identity))
+    }
+
+    /// The same identity and WireGuard key with a new sealing key, as a node has it at each renewal.
+    pub fn with_new_sealing_key(&self) -> anyhow::Result<Self> {
+        let sealing = SealingSecretKey::generate(&mut UnwrapErr(SysRng));
+        let keys = NodeKeys {
+            sealing: sealing.public_key()?,
+            ..self.keys.clone()
+        };
+        Ok(Self {
+            sealing: Arc::new(sealing),
+            keys,
+            ..self.clone()
+        })
     }
 
     fn with_identity(identity: Arc<SigningKey>) -> anyhow::Result<Self> {
@@ -177,6 +191,23 @@ impl Joined {
         };
         self.client.heartbeat(&heartbeat).await?;
         Ok(())
+    }
+
+    /// Says for the first time where it is found.
+    pub async fn put_record(&self, endpoint: Endpoint) -> anyhow::Result<()> {
+        let client = self.client.client();
+        let record = PeerRecord {
+            network: client.site().network,
+            node: self.member.id(),
+            sequence: Sequence::new(1).context("a sequence")?,
+            issued_at: client.clock().now(),
+            endpoints: BoundedList::new(vec![endpoint])?,
+            services: BoundedSet::default(),
+            capabilities: BoundedSet::default(),
+            reads: BoundedSet::default(),
+        };
+        let record = Signed::sign(&record, &[&*self.member.identity])?;
+        Ok(self.client.put_record(&record).await?)
     }
 
     /// Confirms that it has applied `list`.
