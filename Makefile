@@ -1,6 +1,6 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-agents bench-authority bench-netconfig bench-peers fuzz lint deny doc
 
 LONG_TESTS := agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
 
@@ -50,6 +50,10 @@ fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
 bench: ## what one core does per second
 	cargo bench -q -p tidegate-proto --bench speed
 	cargo bench -q -p tidegate-wg --bench engine
+
+bench-agents: tools ## fifty agents on this machine: memory, CPU, joining, cut-off, about three minutes, as root (ARGS="--nodes 20")
+	cargo build --release -p tidegate-authority -p tidegate
+	cargo run --release -p tidegate-tests --bin bench-agents -- $(ARGS)
 
 bench-authority: ## what an authority does per second, with its clients beside it, about ten minutes, as root (ARGS="--kills 0")
 	cargo build --release -p tidegate-authority -p tidegate
