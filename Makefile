@@ -1,11 +1,16 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-agents bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-agents bench-authority bench-cutoff bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
+LONG_TESTS := demo agent_lease agent_bound agent_rotation agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Tidegate at work on this machine, in about a minute, as root (ARGS=--json)
+	@tests/install-tools demo >&2
+	@cargo build --locked -p tidegate -p tidegate-authority -p tidegate-tests --bin tidegate --bin tidegate-authority --bin demo
+	@cargo run -q --locked -p tidegate-tests --bin demo -- $(ARGS)
 
 build: ## build everything
 	cargo build --workspace --all-targets
@@ -23,8 +28,9 @@ sim: ## the engine against itself, in virtual time
 fixture-database: ## write today's database schema as a fixture; before a release, and never changed after it
 	TIDEGATE_WRITE_FIXTURE=1 cargo test -p tidegate-authority --test databases every_schema
 
+# The whole workspace is named, though one package has all these tests: dependencies then are those of the everyday tests.
 test-long: tools trial-packages ## the longer tests
-	$(foreach t,$(LONG_TESTS),cargo test -p tidegate-tests --test $(t) &&) true
+	$(foreach t,$(LONG_TESTS),cargo test --workspace --test $(t) -- --show-output &&) true
 
 deb: ## Debian packages, in target/packages/out
 	packaging/build deb
@@ -32,16 +38,17 @@ deb: ## Debian packages, in target/packages/out
 rpm: ## RPM packages, in target/packages/out
 	packaging/build rpm
 
-# Compiled quicker than what is shipped; once more under a higher version, to upgrade to.
+# Of the programs that the everyday tests run, so that nothing is compiled twice; once more under a higher version, to
+# upgrade to.
 trial-packages:
 	packaging/install-tools --check
-	PROFILE=trial packaging/build deb rpm
-	NO_COMPILE=yes VERSION=$(shell cargo pkgid -p tidegate | sed 's/.*[#@]//')+next OUT=target/packages/next packaging/build deb
+	PROFILE=dev packaging/build deb rpm
+	NO_COMPILE=yes PROFILE=dev VERSION=$(shell cargo pkgid -p tidegate | sed 's/.*[#@]//')+next OUT=target/packages/next packaging/build deb
 
 test-packages: tools trial-packages ## the packages, installed on Debian machines booted in systemd-nspawn
-	cargo test -p tidegate-tests --test packages
+	cargo test --workspace --test packages -- --show-output
 
-test-reproducible: tools ## two builds of the packages in different folders, compared byte by byte (half an hour)
+test-reproducible: tools ## two builds of the packages in different folders, compared byte by byte (half an hour; PROFILE=trial is quicker)
 	packaging/check-reproducible
 
 fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
@@ -58,6 +65,11 @@ bench-agents: tools ## fifty agents on this machine: memory, CPU, joining, cut-o
 bench-authority: ## what an authority does per second, with its clients beside it, about ten minutes, as root (ARGS="--kills 0")
 	cargo build --release -p tidegate-authority -p tidegate
 	cargo run --release -p tidegate-tests --bin bench-authority -- $(ARGS)
+
+bench-cutoff: ## how fast a node is out, in, and back: a hundred revocations under load, ten minutes, as root (ARGS="--rounds 5")
+	tests/install-tools demo >&2
+	cargo build --release --locked -p tidegate -p tidegate-authority --bins
+	cargo run --release --locked -p tidegate-tests --bin bench-cutoff -- $(ARGS)
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale

@@ -135,33 +135,52 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let invalid = |reason: String| ConfigError::Invalid {
-            path: path.display().to_string(),
+        let invalid = |(line, reason): (Option<usize>, String)| ConfigError::Invalid {
+            path: place(path, line),
             reason,
         };
-        let config: Self = toml::from_str(text).map_err(|error| invalid(one_line(text, &error)))?;
-        config
-            .check()
-            .map_err(|reason| invalid(reason.to_owned()))?;
+        let config: Self = toml::from_str(text).map_err(|error| invalid(placed(text, &error)))?;
+        let checked = config.check();
+        checked.map_err(|(key, reason)| invalid((line_of(text, key), reason.to_owned())))?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    /// What no type can say; the key, and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(1280..=65_475).contains(&self.mtu) {
-            return Err("mtu must be from 1280 to 65475");
+            return Err(("mtu", "mtu must be from 1280 to 65475"));
         }
         if self.endpoints.len() > MOST_ENDPOINTS {
-            return Err("more than 8 endpoints");
+            return Err(("endpoints", "more than 8 endpoints"));
         }
         if self.dns_port == 0 {
-            return Err("dns_port cannot be 0");
+            return Err(("dns_port", "dns_port cannot be 0"));
         }
         let open = |address: SocketAddr| is_unspecified(address.ip());
         if self.metrics.is_some_and(open) {
-            return Err("metrics would be open to everybody; name one address");
+            return Err((
+                "metrics",
+                "metrics would be open to everybody; name one address",
+            ));
         }
-        crate::logs::check(&self.log)
+        crate::logs::check(&self.log).map_err(|reason| ("log", reason))
     }
+}
+
+/// File and line, as compilers and editors write them.
+fn place(path: &Path, line: Option<usize>) -> String {
+    let path = path.display();
+    line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))
+}
+
+/// The line that sets `key`.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        line.split('=')
+            .next()
+            .is_some_and(|name| name.trim() == key)
+    };
+    text.lines().position(sets).map(|before| before + 1)
 }
 
 fn is_unspecified(ip: IpAddr) -> bool {
@@ -177,15 +196,15 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The error with the line that it is about.
-fn one_line(text: &str, error: &toml::de::Error) -> String {
+/// The error, and the line that it is about.
+fn placed(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
     let message = error.message().replace('\n', " ");
     let before = error.span().and_then(|span| text.get(..span.start));
     let Some(number) = before.map(|before| before.matches('\n').count()) else {
-        return message;
+        return (None, message);
     };
     let line = text.lines().nth(number).unwrap_or_default().trim();
-    format!("line {} ({line}): {message}", number + 1)
+    (Some(number + 1), format!("{message} ({line})"))
 }
 
 #[cfg(test)]
@@ -239,6 +258,22 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_and_line() {
+        for (text, line) in [
+            ("# ours\nport = 1\ncolour = 2\n", 3),
+            ("port = 1\nmtu = 100\n", 2),
+            ("\n\nport = \"x\"\n", 3),
+            ("port = 1\nport = 2\n", 2),
+            ("dns = true\ndns_port=0\n", 2),
+            ("metrics\n", 1),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            let place = format!("tidegate.toml:{line}: ");
+            assert!(error.starts_with(&place), "{text:?}: {error}");
         }
     }
 

@@ -124,6 +124,24 @@ mod tests {
     }
 
     #[test]
+    fn the_service_is_not_started_again_where_that_mends_nothing() {
+        let unit = include_str!("../../packaging/systemd/tidegate.service");
+        let listed = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+        let listed = listed.unwrap().split(' ');
+        let codes: Vec<u8> = listed.map(|code| code.parse().unwrap()).collect();
+        let mends_nothing = [
+            Exit::Usage,
+            Exit::Refused,
+            Exit::NotJoined,
+            Exit::Untrusted,
+            Exit::Config,
+        ];
+        assert_eq!(codes, mends_nothing.map(u8::from));
+    }
+
+    #[test]
     fn the_table_names_every_code_once() {
         let codes: Vec<u8> = Exit::TABLE
             .split(" · ")

@@ -191,6 +191,50 @@ async fn an_event_that_cannot_be_read_is_not_skipped() {
 }
 
 #[tokio::test]
+async fn events_of_a_later_version_are_passed_over() {
+    let streams = Streams::start().await;
+    let (first, second) = (streams.stream(false), streams.stream(true));
+    let node = streams.node();
+    let (mut session, unknown) = (node.session(), node.client().unknown());
+    next(&mut session).await;
+    for id in ["a-1", "a-2"] {
+        let later = format!("event: weather\nid: {id}\ndata: {{\"rain\":true}}\n\n");
+        first.send(later).unwrap();
+    }
+    first.send(text("a-3", &list())).unwrap();
+    let known = SessionEvent::Event(Box::new(list()));
+    assert_eq!(next(&mut session).await, known);
+    assert_eq!(unknown.seen(), 2);
+    first
+        .send("event: weather\nid: a-4\ndata: no JSON at all\n\n".to_owned())
+        .unwrap();
+    drop(first);
+    lost(&mut session).await;
+    assert_eq!(unknown.seen(), 3);
+    assert_eq!(next(&mut session).await, SessionEvent::Open(Resumed::Yes));
+    drop(second);
+    let behind = streams.asked_behind();
+    assert_eq!(behind, [None, Some("a-4".into())], "also behind an unknown");
+}
+
+#[tokio::test]
+async fn a_stream_is_opened_again_where_it_was_after_a_sleep_and_left_alone_while_it_lives() {
+    let streams = Streams::start().await;
+    let (first, _second) = (streams.stream(false), streams.stream(true));
+    let mut session = streams.node().session();
+    next(&mut session).await;
+    first.send(text("a-1", &list())).unwrap();
+    next(&mut session).await;
+    session.hurry();
+    first.send(text("a-2", &list())).unwrap();
+    let known = SessionEvent::Event(Box::new(list()));
+    assert_eq!(next(&mut session).await, known, "its address is still ours");
+    session.reopen();
+    assert_eq!(next(&mut session).await, SessionEvent::Open(Resumed::Yes));
+    assert_eq!(streams.asked_behind(), [None, Some("a-2".into())]);
+}
+
+#[tokio::test]
 async fn nothing_is_lost_when_the_waiting_is_cut_short() {
     let streams = Streams::start().await;
     let stream = streams.stream(false);

@@ -46,6 +46,7 @@ mod capture;
 mod command;
 mod counter;
 pub mod crowd;
+pub mod cutoff;
 mod delay;
 mod error;
 mod host;
@@ -61,6 +62,7 @@ mod process;
 mod recording;
 mod space;
 mod stranger;
+mod supervise;
 mod switch;
 mod wait;
 pub mod wireguard;
@@ -81,6 +83,7 @@ pub use crate::{
     process::Process,
     recording::Recording,
     stranger::Stranger,
+    supervise::supervise,
     wait::{wait_for, wait_until},
 };
 /// The signals that [`Process::signal`] sends.

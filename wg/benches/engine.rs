@@ -16,8 +16,8 @@ use tidegate_wg::packet::Packet;
 use tidegate_wg::split::PADDING;
 use tidegate_wg::vnet::{LEN, Offload, SegmentKind};
 use tidegate_wg::{
-    Command, DatagramSink, Destinations, Direction, Filter, PeerId, Peers, Ports, Prefix,
-    Protocols, Routes, Rule,
+    Addresses, Command, DatagramSink, Direction, Filter, PeerId, Peers, Ports, Prefix, Protocols,
+    Routes, Rule,
 };
 
 fn main() {
@@ -264,7 +264,8 @@ fn decisions() {
             Peers::These(vec![PeerId(u64::from(i) + 10), PeerId(7777)])
         },
         protocols: Protocols::Tcp(Ports::Within(vec![2000..=2000, 20_000 + i..=20_000 + i])),
-        destinations: Destinations::Any,
+        sources: Addresses::Any,
+        destinations: Addresses::Any,
     });
     let filter = Filter::new(rules);
     let bytes = tcp(inner(1), inner(2), 1000, 2000, 0x10, b"");

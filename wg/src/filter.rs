@@ -57,9 +57,9 @@ pub enum Protocols {
     Number(u8),
 }
 
-/// Which destination addresses a rule is about.
+/// Which source or destination addresses a rule is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Destinations {
+pub enum Addresses {
     /// Every address.
     Any,
     /// Those in one of these; an empty list is none.
@@ -75,8 +75,10 @@ pub struct Rule {
     pub peers: Peers,
     /// By which protocol.
     pub protocols: Protocols,
+    /// From which address. Whatever a rule says, only addresses that lead to a peer are its own to send from.
+    pub sources: Addresses,
     /// To which address.
-    pub destinations: Destinations,
+    pub destinations: Addresses,
 }
 
 impl Rule {
@@ -86,7 +88,8 @@ impl Rule {
             direction,
             peers: Peers::Any,
             protocols: Protocols::Any,
-            destinations: Destinations::Any,
+            sources: Addresses::Any,
+            destinations: Addresses::Any,
         }
     }
 }
@@ -134,6 +137,7 @@ impl Rule {
         self.protocols.hold(packet)
             && self.peers.hold(peer)
             && self.destinations.hold(packet.destination)
+            && self.sources.hold(packet.source)
     }
 }
 
@@ -169,7 +173,7 @@ impl Protocols {
     }
 }
 
-impl Destinations {
+impl Addresses {
     fn hold(&self, address: IpAddr) -> bool {
         match self {
             Self::Any => true,

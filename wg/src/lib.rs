@@ -63,7 +63,7 @@ pub use command::{ApplyError, Command, EpochKeys, Local, PeerConfig, Ping};
 pub use discard::{Discard, Discards};
 pub use engine::{Engine, EngineConfig};
 pub use event::Event;
-pub use filter::{Destinations, Direction, Filter, IcmpKind, Peers, Ports, Protocols, Rule};
+pub use filter::{Addresses, Direction, Filter, IcmpKind, Peers, Ports, Protocols, Rule};
 pub use key::{Epoch, PeerId, PrivateKey, Psk, PublicKey};
 pub use routes::{Prefix, Routes};
 pub use sink::{DatagramSink, PacketSink};

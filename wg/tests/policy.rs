@@ -5,10 +5,11 @@ mod net;
 use net::{
     Node, address, at, connected, echo, exchange, fragment, inner, inner6, ip, peer, tcp, udp,
 };
+use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_wg::{
-    Command, Destinations, Direction, Discard, Epoch, Filter, IcmpKind, Mono, Peers, Ports, Prefix,
-    Protocols, Rule,
+    Addresses, Command, Direction, Discard, Epoch, Filter, IcmpKind, Mono, Peers, Ports, Prefix,
+    Protocols, Routes, Rule,
 };
 
 const SYN: u8 = 0x02;
@@ -155,7 +156,7 @@ fn an_icmp_error_passes_if_it_quotes_a_known_flow() {
 
 #[test]
 fn rules_name_peers_and_destinations() {
-    let to = Destinations::Within(vec![Prefix::host(inner(2))]);
+    let to = Addresses::Within(vec![Prefix::host(inner(2))]);
     let (mut a, mut b) = guarded([Rule {
         destinations: to,
         ..incoming(Protocols::Any)
@@ -203,6 +204,32 @@ fn rules_name_peers_and_destinations() {
         &mut b,
         &ip(inner(1), inner(2), 1, &[13, 0, 0, 0, 0, 0, 0, 0])
     ));
+}
+
+#[test]
+fn networks_behind_a_peer_are_told_from_the_peer_itself() {
+    let behind = |last| IpAddr::from([192, 168, 7, last]);
+    let network = Prefix::new(behind(0), 24).unwrap();
+    let from = |sources| Rule {
+        sources: Addresses::Within(sources),
+        ..incoming(Protocols::Any)
+    };
+    let opened = |rule: Rule, source: IpAddr| {
+        let (mut a, mut b) = guarded([rule]);
+        let routes = [(Prefix::host(inner(1)), peer(1)), (network, peer(1))];
+        b.apply(Command::SetRoutes(Arc::new(Routes::new(routes))), at(1));
+        arrives(&mut a, &mut b, &udp(source, inner(2), 1, 2, b"x"))
+    };
+    let itself = || from(vec![Prefix::host(inner(1)), Prefix::host(inner6(1))]);
+    assert!(opened(itself(), inner(1)));
+    assert!(!opened(itself(), behind(5)));
+    assert!(opened(from(vec![network]), behind(5)));
+    assert!(!opened(from(vec![network]), inner(1)));
+    assert!(!opened(from(vec![]), inner(1)), "an empty list is nobody");
+    let anywhere = || incoming(Protocols::Any);
+    assert!(opened(anywhere(), behind(5)));
+    let stranger = IpAddr::from([192, 168, 8, 5]);
+    assert!(!opened(anywhere(), stranger), "it leads to nobody");
 }
 
 #[test]

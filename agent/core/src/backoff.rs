@@ -39,6 +39,13 @@ impl Backoff {
         self.failed = self.failed.saturating_add(1);
     }
 
+    /// Nothing is due before the longest pause is over.
+    pub(crate) fn rest(&mut self, now: Mono) {
+        let longest = self.pauses.iter().max().copied().unwrap_or(1);
+        self.failed = 0;
+        self.next = Some(now + Duration::from_secs(longest));
+    }
+
     /// How many attempts have not succeeded.
     pub(crate) fn failed(&self) -> u32 {
         self.failed

@@ -55,6 +55,8 @@ pub enum Event {
     },
     /// A receipt for this list was signed.
     Receipt(ListPlace),
+    /// The authority was restored from a backup, and is told what this node holds.
+    AuthorityRecovers,
     /// A policy is in force.
     Policy(Sequence),
     /// A peer is known now.
@@ -124,6 +126,9 @@ impl fmt::Display for Event {
                 f,
                 "confirmed revocation list {}.{} with a receipt",
                 place.revision, place.sequence
+            ),
+            Self::AuthorityRecovers => f.write_str(
+                "the authority was restored from a backup; it is told what this node knows of the time since",
             ),
             Self::Policy(version) => write!(f, "policy {version} is in force"),
             Self::PeerJoined { name, .. } => write!(f, "{name} is a peer now"),

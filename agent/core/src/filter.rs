@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_proto::policy::{Access, Policy, PortRange, Protocol, Subject};
 use tidegate_proto::{Certificate, Genesis, Prefix};
-use tidegate_wg::{Destinations, Direction, IcmpKind, PeerId, Peers, Ports, Protocols, Rule};
+use tidegate_wg::{Addresses, Direction, IcmpKind, PeerId, Peers, Ports, Protocols, Rule};
 
 /// Everything about a rule but whom it is about.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -12,6 +12,8 @@ struct Shape {
     incoming: bool,
     protocol: Protocol,
     ports: Vec<PortRange>,
+    /// `None`: all that the peer may send from.
+    sources: Option<Vec<Prefix>>,
     /// `None`: whatever is routed to the peer.
     destinations: Option<Vec<Prefix>>,
 }
@@ -28,18 +30,12 @@ pub(crate) fn compile(
     for (id, certificate, behind) in peers {
         let subject = Subject::new(certificate, genesis);
         for access in rules.outbound_to(&subject) {
-            let all = behind == &Behind::Nothing && reaches_all(&access.to, &subject);
-            let shape = Shape::new(&access, false, all);
+            let shape = Shape::outgoing(access, &subject, *behind);
             shapes.entry(shape).or_default().insert(*id);
         }
         for access in rules.inbound_from(&subject) {
-            // The data plane knows that a packet is the peer's, not which of its addresses it is from.
-            if behind == &Behind::Nothing || covers(&access.from, certificate) {
-                shapes
-                    .entry(Shape::new(&access, true, false))
-                    .or_default()
-                    .insert(*id);
-            }
+            let shape = Shape::incoming(access, &subject, *behind);
+            shapes.entry(shape).or_default().insert(*id);
         }
     }
     shapes
@@ -57,30 +53,38 @@ pub(crate) enum Behind {
     Networks,
 }
 
-/// Whether the access reaches both addresses of the peer.
-fn reaches_all(to: &[Prefix], peer: &Subject<'_>) -> bool {
-    peer.addresses.iter().all(|own| to.contains(own))
-}
-
-/// Whether everything that can come from the peer may, in the families that the access is about.
-fn covers(from: &[Prefix], peer: &Certificate) -> bool {
-    let within = |prefix: &Prefix| from.iter().any(|allowed| allowed.contains_prefix(prefix));
-    let families: BTreeSet<bool> = from.iter().map(Prefix::is_ipv4).collect();
-    let own = [
-        Prefix::host(peer.ipv4.into()),
-        Prefix::host(peer.ipv6.into()),
-    ];
-    let mut all = own.iter().chain(peer.routes.iter());
-    all.all(|prefix| !families.contains(&prefix.is_ipv4()) || within(prefix))
+/// The peer's end of an access; `None` if that is all that is routed to the peer anyway, which is the same for many peers.
+/// `other` is the other end, whose families are the only ones that matter.
+fn end_of(
+    prefixes: Vec<Prefix>,
+    other: &[Prefix],
+    peer: &Subject<'_>,
+    behind: Behind,
+) -> Option<Vec<Prefix>> {
+    let meets = |own: &Prefix| other.iter().any(|other| other.is_ipv4() == own.is_ipv4());
+    let mut own = peer.addresses.iter().filter(|own| meets(own));
+    let all = behind == Behind::Nothing && own.all(|own| prefixes.contains(own));
+    (!all).then_some(prefixes)
 }
 
 impl Shape {
-    fn new(access: &Access, incoming: bool, everywhere: bool) -> Self {
+    fn outgoing(access: Access, peer: &Subject<'_>, behind: Behind) -> Self {
         Self {
-            incoming,
+            incoming: false,
             protocol: access.protocol,
-            ports: access.ports.clone(),
-            destinations: (!everywhere).then(|| access.to.clone()),
+            ports: access.ports,
+            destinations: end_of(access.to, &access.from, peer, behind),
+            sources: Some(access.from),
+        }
+    }
+
+    fn incoming(access: Access, peer: &Subject<'_>, behind: Behind) -> Self {
+        Self {
+            incoming: true,
+            protocol: access.protocol,
+            ports: access.ports,
+            sources: end_of(access.from, &access.to, peer, behind),
+            destinations: Some(access.to),
         }
     }
 
@@ -95,9 +99,6 @@ impl Shape {
                     .collect(),
             )
         };
-        let destinations = self.destinations.map_or(Destinations::Any, |prefixes| {
-            Destinations::Within(prefixes.iter().filter_map(wg_prefix).collect())
-        });
         Rule {
             direction: if self.incoming {
                 Direction::Incoming
@@ -111,9 +112,16 @@ impl Shape {
                 Protocol::Udp => Protocols::Udp(ports),
                 Protocol::Icmp => Protocols::Icmp(IcmpKind::Any),
             },
-            destinations,
+            sources: addresses(self.sources),
+            destinations: addresses(self.destinations),
         }
     }
+}
+
+fn addresses(prefixes: Option<Vec<Prefix>>) -> Addresses {
+    prefixes.map_or(Addresses::Any, |prefixes| {
+        Addresses::Within(prefixes.iter().filter_map(wg_prefix).collect())
+    })
 }
 
 /// The data plane's form of a prefix.
@@ -180,6 +188,11 @@ mod tests {
         serde_json::from_slice(bytes).unwrap()
     }
 
+    fn hosts(node: &Certificate) -> Addresses {
+        let hosts = [node.ipv4.into(), node.ipv6.into()].map(Prefix::host);
+        addresses(Some(hosts.to_vec()))
+    }
+
     fn tcp() -> Protocols {
         Protocols::Tcp(Ports::Within(vec![5432..=5432]))
     }
@@ -195,14 +208,12 @@ mod tests {
             (PeerId(4), &stranger, Behind::Nothing),
         ];
         let rules = compile(&policy("tag:web", "tag:db"), &own, &genesis, &peers);
-        let own_addresses = [Prefix::host(own.ipv4.into()), Prefix::host(own.ipv6.into())];
         let expected = Rule {
             direction: Direction::Incoming,
             peers: Peers::These(vec![PeerId(2), PeerId(3)]),
             protocols: tcp(),
-            destinations: Destinations::Within(
-                own_addresses.iter().filter_map(wg_prefix).collect(),
-            ),
+            sources: Addresses::Any,
+            destinations: hosts(&own),
         };
         assert_eq!(rules, [expected]);
         let rules = compile(&policy("tag:db", "tag:web"), &own, &genesis, &peers);
@@ -210,7 +221,8 @@ mod tests {
             direction: Direction::Outgoing,
             peers: Peers::These(vec![PeerId(2), PeerId(3)]),
             protocols: tcp(),
-            destinations: Destinations::Any,
+            sources: hosts(&own),
+            destinations: Addresses::Any,
         };
         assert_eq!(rules, [expected]);
     }
@@ -221,20 +233,39 @@ mod tests {
         let router = certificate(2, "web", &["192.168.7.0/24"]);
         let peers = [(PeerId(2), &router, Behind::Networks)];
         let outgoing = compile(&policy("tag:db", "tag:web"), &own, &genesis, &peers);
-        let hosts = [
-            Prefix::host(router.ipv4.into()),
-            Prefix::host(router.ipv6.into()),
-        ];
-        let hosts = hosts.iter().filter_map(wg_prefix).collect();
-        assert_eq!(outgoing[0].destinations, Destinations::Within(hosts));
-        let incoming = compile(&policy("tag:web", "tag:db"), &own, &genesis, &peers);
-        assert_eq!(
-            incoming,
-            [],
-            "what comes from behind it cannot be told from what it sends itself"
+        assert_eq!(outgoing[0].destinations, hosts(&router));
+        let incoming = compile(&policy("all", "tag:db"), &own, &genesis, &peers);
+        assert_eq!(incoming[0].sources, hosts(&router), "the router itself");
+        let behind = "192.168.7.0/24".parse().unwrap();
+        let incoming = compile(
+            &policy("cidr:192.168.7.0/24", "tag:db"),
+            &own,
+            &genesis,
+            &peers,
         );
-        let incoming = compile(&policy("cidr:0.0.0.0/0", "tag:db"), &own, &genesis, &peers);
-        assert_eq!(incoming.len(), 1, "where all of it may come, it may");
+        assert_eq!(
+            incoming[0].sources,
+            addresses(Some(vec![behind])),
+            "what is behind it alone"
+        );
+    }
+
+    #[test]
+    fn a_router_opens_flows_only_for_whom_the_policy_names() {
+        let (own, genesis) = (certificate(1, "db", &["192.168.7.0/24"]), genesis());
+        let web = certificate(2, "web", &[]);
+        let peers = [(PeerId(2), &web, Behind::Nothing)];
+        let itself = compile(&policy("all", "tag:web"), &own, &genesis, &peers);
+        assert_eq!(itself[0].sources, hosts(&own));
+        let from_behind = policy("cidr:192.168.7.128/25", "tag:web");
+        let from_behind = compile(&from_behind, &own, &genesis, &peers);
+        let half = "192.168.7.128/25".parse().unwrap();
+        assert_eq!(from_behind[0].sources, addresses(Some(vec![half])));
+        assert_eq!(
+            from_behind[0].destinations,
+            Addresses::Any,
+            "of the peer's addresses, only those of the family matter"
+        );
     }
 
     #[test]

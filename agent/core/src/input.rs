@@ -25,6 +25,11 @@ pub enum Input {
     StreamOpened,
     /// The stream is closed, or was silent for too long.
     StreamClosed,
+    /// The authority did not open the stream.
+    StreamRefused {
+        /// The problem's code.
+        code: String,
+    },
     /// What became of an [`Ask`](crate::Ask) that has no other answer.
     Answered(AskKind, Answer),
     /// A file is on the disk, synced with its directory.

@@ -11,7 +11,7 @@ use crate::file::FileName;
 /// The version of every file's form.
 const VERSION: u32 = 1;
 /// The most that is read of a file: a roster of 10,000 peers is a third of it.
-pub(crate) const LARGEST: usize = 96 << 20;
+pub const LARGEST_FILE: u64 = 96 << 20;
 
 /// Why a file is not believed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -59,7 +59,7 @@ pub(crate) fn read<T: DeserializeOwned>(name: FileName, bytes: &[u8]) -> Result<
     if head != format!("tidegate {name} {VERSION} {}", Digest::of(body)) {
         return Err(FileError::Digest);
     }
-    Ok(strict::read(body, LARGEST)?)
+    Ok(strict::read(body, LARGEST_FILE as usize)?)
 }
 
 /// A signed document in a file: its compact form as one text. Nothing about it has been verified.

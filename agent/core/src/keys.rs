@@ -145,6 +145,17 @@ impl Keys {
         Some((public, Drawn::Now))
     }
 
+    /// The public halves of the keys that a certificate names, or without one of those in use.
+    pub(crate) fn public(
+        &self,
+        identity: PublicKey,
+        certificate: Option<&Certificate>,
+    ) -> Option<NodeKeys> {
+        let named =
+            certificate.map(|certificate| self.all().find(|pair| pair.is_named_by(certificate)));
+        named.unwrap_or(Some(&self.current))?.public(identity)
+    }
+
     /// The private halves of these keys, if they are ours.
     pub(crate) fn secrets_of(&self, keys: &NodeKeys) -> Option<&Pair> {
         let hash = keys.sealing.hash();

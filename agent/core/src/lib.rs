@@ -49,12 +49,13 @@ mod roster;
 mod status;
 mod time;
 mod trust;
+mod want;
 
 pub use event::{Event, Source};
 pub use file::{FileName, Files};
 pub use host::{HostWish, Traffic};
 pub use input::{Accept, Answer, Choices, Failure, Input, PlaneReport, Wish};
-pub use kept::FileError;
+pub use kept::{FileError, LARGEST_FILE};
 pub use member::{Founding, Member, Names, RestoreError, Setup};
 pub use output::{Ask, AskKind, Output, PlaneOrder, PlaneStart, Store, Token};
 pub use status::{

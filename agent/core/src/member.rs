@@ -3,6 +3,7 @@
 mod asks;
 mod circle;
 mod news;
+mod recovery;
 mod restore;
 mod save;
 mod steer;
@@ -88,7 +89,7 @@ pub struct Member {
     numbers: Numbers,
     circle: Circle,
     plane: Option<Plane>,
-    /// The last order that was given to the data plane.
+    /// The last order that was given to the data plane, until it is carried out.
     ordered: Option<Token>,
     receipts: Receipts,
     renewal: Renewal,
@@ -112,13 +113,14 @@ impl Member {
             Input::Certificate(certificate) => self.take_certificate(&certificate, now),
             Input::StreamOpened => self.stream_opened(now),
             Input::StreamClosed => self.stream = false,
-            Input::Answered(kind, answer) => self.answered(kind, &answer),
+            Input::StreamRefused { code } => self.stream_refused(&code),
+            Input::Answered(kind, answer) => self.answered(kind, &answer, now),
             Input::Stored(token) => self.stored(token, now),
             Input::NotStored(token) => self.not_stored(token, now),
             Input::Plane(report) => self.plane_reported(report, now),
             Input::Wish(wish) => self.wish(wish, now),
             Input::Choices(choices) => self.choose(choices, now),
-            Input::Endpoints(endpoints) => self.found_at(endpoints, now),
+            Input::Endpoints(endpoints) => self.found_at(endpoints),
         }
         self.settle(now);
     }
@@ -171,7 +173,10 @@ impl Member {
 
     fn plane_reported(&mut self, report: PlaneReport, now: Now) {
         match report {
-            PlaneReport::Applied(token) => self.receipts.applied(token),
+            PlaneReport::Applied(token) => {
+                self.receipts.applied(token);
+                self.ordered = self.ordered.filter(|last| *last > token);
+            }
             PlaneReport::Gone => self.plane_gone(now),
             PlaneReport::Event(event) => self.plane_event(event, now),
             PlaneReport::Used(peer) => self.note_use(peer, now),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tidegate_proto::api::Heartbeat;
+use tidegate_proto::api::{Heartbeat, Recovery};
 use tidegate_proto::{NodeKeys, Nonce, PeerRecord, Receipt, Signed};
 use tidegate_wg::{Command, PrivateKey};
 use zeroize::Zeroizing;
@@ -94,6 +94,8 @@ pub enum Ask {
     Chain,
     /// GET /v1/revocations/list, which needs no membership. Answer: `Input::News` with the list.
     List,
+    /// POST /v1/recovery, to an authority that was restored from a backup. Answer: `Input::Answered`.
+    Recovery(Box<Recovery>),
     /// Close the stream and open it anew without a last event id, so that everything comes again.
     Resync,
 }
@@ -117,6 +119,8 @@ pub enum AskKind {
     Chain,
     /// [`Ask::List`].
     List,
+    /// [`Ask::Recovery`].
+    Recovery,
     /// [`Ask::Resync`].
     Resync,
 }
@@ -133,6 +137,7 @@ impl Ask {
             Self::Enroll(_) => AskKind::Enroll,
             Self::Chain => AskKind::Chain,
             Self::List => AskKind::List,
+            Self::Recovery(_) => AskKind::Recovery,
             Self::Resync => AskKind::Resync,
         }
     }

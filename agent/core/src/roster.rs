@@ -14,6 +14,8 @@ use crate::kept::Kept;
 
 /// More changes than this on top of a full roster, and the next one has to be full.
 const MOST_DELTAS: usize = 200;
+/// More are not even taken: whoever sends them does not send what is asked for.
+const TOO_MANY_DELTAS: usize = 2 * MOST_DELTAS;
 /// Identities whose highest serial is remembered.
 const MOST_SERIALS: usize = 40_000;
 
@@ -28,6 +30,10 @@ pub(crate) enum RosterRefusal {
     OtherNode,
     #[error("it changes a roster that is not at hand; the full one is asked for")]
     NoBase,
+    #[error(
+        "it changes a roster that was changed too often since the full one, which is asked for"
+    )]
+    TooMany,
 }
 
 /// Why a member of a roster was left out.
@@ -143,6 +149,9 @@ impl Roster {
         match roster.base {
             Some(_) if same_version => return Ok(()),
             Some(_) if self.version().is_none() => return Err(RosterRefusal::NoBase),
+            Some(_) if self.documents.len() > TOO_MANY_DELTAS => {
+                return Err(RosterRefusal::TooMany);
+            }
             _ => {}
         }
         let entries = roster.apply(self.version().unwrap_or_default(), &self.entries)?;

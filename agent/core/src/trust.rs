@@ -67,6 +67,16 @@ impl Trust {
         &self.kept
     }
 
+    /// The last successions, in their order.
+    pub(crate) fn successions(&self, most: usize) -> Vec<Signed<Genesis>> {
+        let successions = self.kept.revisions.get(1..).unwrap_or_default();
+        let first = successions.len().saturating_sub(most);
+        successions[first..]
+            .iter()
+            .map(|kept| kept.0.clone())
+            .collect()
+    }
+
     pub(crate) fn chain(&self) -> &TrustChain {
         &self.chain
     }

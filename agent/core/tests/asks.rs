@@ -3,9 +3,9 @@
 
 mod world;
 
-use tidegate_core::{Ask, FileName, Input};
+use tidegate_core::{Ask, AskKind, FileName, Input};
 use tidegate_proto::api::StreamEvent;
-use tidegate_proto::{NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
+use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
 use world::{SETTINGS, World};
 
 /// Lets time pass at node 1 alone, and gives when it asked for what.
@@ -59,6 +59,40 @@ fn a_stream_that_opens_again_cancels_the_backoff() {
     world.node(1).asks.clear();
     world.say(1, Input::StreamOpened);
     assert!(world.node(1).asks.iter().any(renews));
+}
+
+#[test]
+fn a_stream_that_opens_again_cancels_every_backoff() {
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    let here = vec!["192.0.2.1:51820".parse().unwrap()];
+    world.say(1, Input::StreamClosed);
+    world.say(1, Input::Endpoints(here));
+    // A list whose receipt does not get through, and an unknown signer, for whom the chain is asked.
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    world
+        .authority
+        .succeed(Some(SigningKey::from_seed(&[3; 32])), None);
+    world.authority.publish_list();
+    let list = world.authority.list.clone();
+    world.send(1, StreamEvent::List(list));
+    asked(&mut world, Span::from_secs(100), |_| true);
+    let kinds = |world: &mut World| -> Vec<AskKind> {
+        world.node(1).asks.drain(..).map(|ask| ask.kind()).collect()
+    };
+    kinds(&mut world);
+    world.say(1, Input::StreamOpened);
+    let asked_at_once = kinds(&mut world);
+    for kind in [
+        AskKind::Receipt,
+        AskKind::Record,
+        AskKind::Chain,
+        AskKind::Heartbeat,
+    ] {
+        assert!(asked_at_once.contains(&kind), "{kind:?}: {asked_at_once:?}");
+    }
 }
 
 #[test]
@@ -222,4 +256,46 @@ fn a_node_that_is_out_asks_for_the_public_list() {
         matches!(ask, Ask::List)
     });
     assert!((5..=12).contains(&lists.len()), "{lists:?}");
+}
+
+#[test]
+fn a_record_waits_for_the_authoritys_time_and_is_dated_by_it() {
+    for off in [600_000, -600_000] {
+        let mut world = World::new(7);
+        let keys = world::node::public_keys(1);
+        let id = world.authority.enroll(keys, 1);
+        let certificate = world.authority.admit(id);
+        let chain = &world.authority.chain;
+        let mut node = world::Node::admitted(1, chain, &certificate, world.now);
+        node.wall_off = off;
+        node.start(world.now);
+        world.nodes.insert(1, node);
+        world.say(
+            1,
+            Input::Endpoints(vec!["192.0.2.1:51820".parse().unwrap()]),
+        );
+        let record = |ask: &Ask| matches!(ask, Ask::Record(_));
+        assert!(
+            !world.node(1).asks.iter().any(record),
+            "not by its own clock"
+        );
+        world.meet();
+        let record = world.authority.entries[&id].record.clone().unwrap();
+        let certificate = certificate.verify(&world.authority.keyring(), world.now);
+        let keyring = Keyring::of_node(&certificate.unwrap());
+        let record = record.verify(&keyring, world.now).unwrap();
+        let off = record.issued_at.as_millis().abs_diff(world.now.as_millis());
+        assert!(off < 1_000, "{off} ms");
+    }
+}
+
+#[test]
+fn a_list_that_changes_nothing_here_is_confirmed_at_once() {
+    let mut world = World::with_nodes(2);
+    world.authority.publish_list();
+    world.meet();
+    for number in [1, 2] {
+        let receipt = world.authority.receipts[&world.id(number)];
+        assert_eq!(receipt.1, world.authority.place);
+    }
 }

@@ -77,6 +77,12 @@ enum Command {
     Manual(manual::Manual),
 }
 
+const UP: &str = "This host is to be in the network; `tidegate status` shows how it stands.";
+const DOWN: &str =
+    "This host is out of the network, which stays so until `tidegate up`. Its identity is kept.";
+const RELOADED: &str =
+    "The configuration is read anew; the log tells what of it takes effect later.";
+
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     let program = match Program::try_parse() {
@@ -86,9 +92,9 @@ pub(crate) fn run() -> ExitCode {
     let done = match program.command {
         Command::Join(join) => join.run(),
         Command::Run(run) => run.run(),
-        Command::Up(change) => change.run(&Request::Up {}),
-        Command::Down(change) => change.run(&Request::Down {}),
-        Command::Reload(change) => change.run(&Request::Reload {}),
+        Command::Up(change) => change.run(&Request::Up {}, UP),
+        Command::Down(change) => change.run(&Request::Down {}, DOWN),
+        Command::Reload(change) => change.run(&Request::Reload {}, RELOADED),
         Command::Leave(leave) => leave.run(),
         Command::Status(status) => status.run(),
         Command::Peers(peers) => peers.run(),

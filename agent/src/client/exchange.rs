@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::connection::{Connection, Lost};
 use super::idle::{Idle, Target};
 use super::request::Ask;
+use super::unknown::Unknown;
 use super::{ClientError, Clock, Identity, NodeClient, OperatorClient, Site};
 
 /// How long is waited for what.
@@ -52,6 +53,7 @@ struct Shared {
     idle: Idle,
     clock: Arc<Clock>,
     timeouts: Timeouts,
+    unknown: Arc<Unknown>,
 }
 
 impl Client {
@@ -63,6 +65,7 @@ impl Client {
             idle: Idle::default(),
             clock,
             timeouts,
+            unknown: Arc::default(),
         })))
     }
 
@@ -106,6 +109,16 @@ impl Client {
     /// The authority's time, as well as it is known.
     pub fn clock(&self) -> &Arc<Clock> {
         &self.0.clock
+    }
+
+    /// Events of streams that this program does not know.
+    pub fn unknown(&self) -> Arc<Unknown> {
+        Arc::clone(&self.0.unknown)
+    }
+
+    /// The network has changed: connections that wait for a question may lead nowhere by now.
+    pub fn forget_connections(&self) {
+        self.0.idle.clear();
     }
 
     fn target(&self) -> Arc<Target> {
@@ -299,6 +312,8 @@ impl Client {
                 .stream_at(&target, &target.site.urls[at], identity, ask)
                 .await;
             match &last {
+                Ok(Opened::Refused(ClientError::Refused(problem), ..)) if problem.status == 503 => {
+                }
                 Err(error) if may_ask_elsewhere(error, ask) => {}
                 _ => {
                     self.0.preferred.store(at, Ordering::Relaxed);

@@ -12,7 +12,8 @@
 //!   verify them.
 //! * A clock that is off corrects itself: the refusal carries a time statement bound to the request's nonce, which is
 //!   verified before it moves anything. This machine's clock is never touched.
-//! * [`Session`] follows the stream and comes back by itself, for ever.
+//! * [`Session`] follows the stream and comes back by itself, for ever. Events of a kind that it does not know, from a later
+//!   authority, are passed over and counted; a malformed one of a kind that it knows ends the stream.
 //!
 //! A request that may have been carried out although no answer came is not sent again, unless repeating it changes
 //! nothing: [`ClientError::Unanswered`].
@@ -34,6 +35,7 @@ mod session;
 mod site;
 mod stream;
 mod tls;
+mod unknown;
 
 pub use clock::Clock;
 pub use download::Download;
@@ -46,3 +48,4 @@ pub use operator::{NodeFilter, NodeRef, OperatorClient};
 pub use session::{Session, SessionEvent};
 pub use site::Site;
 pub use stream::{EventStream, Resumed, StreamItem};
+pub use unknown::Unknown;

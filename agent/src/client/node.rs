@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::Method;
 use tidegate_proto::api::{
-    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovery, Renew, RosterUpdate,
+    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, Renew, RosterUpdate,
 };
 use tidegate_proto::policy::Policy;
 use tidegate_proto::{
@@ -118,9 +118,8 @@ impl NodeClient {
     }
 
     /// Helps an authority that was restored from a backup to what it has forgotten.
-    pub async fn recover(&self, recovery: &Recovery) -> Result<(), ClientError> {
-        let ask = Ask::with(Method::POST, "/v1/recovery", recovery)?;
-        self.client.tell(&self.identity, ask).await
+    pub async fn recover(&self, recovery: &Recovery) -> Result<Recovered, ClientError> {
+        self.post("/v1/recovery", recovery, SMALL).await
     }
 
     /// Opens its stream, behind the event with the id `last`.

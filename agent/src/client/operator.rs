@@ -235,6 +235,11 @@ impl OperatorClient {
             .await
     }
 
+    /// The last `count` records of the audit log.
+    pub async fn audit_end(&self, count: u32) -> Result<AuditPage, ClientError> {
+        self.fetch(format!("/v1/audit?last={count}"), LARGE).await
+    }
+
     /// The whole audit log as JSON lines, piece by piece. Nothing about it has been verified.
     pub async fn audit_export(&self) -> Result<Download, ClientError> {
         Download::open(&self.client, &self.identity, "/v1/audit/export").await

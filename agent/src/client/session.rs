@@ -91,11 +91,21 @@ impl Session {
         self.state = State::Waiting(Instant::now());
     }
 
-    /// Tries again now, as after the network came back.
+    /// Tries again now, as after the network has changed. A stream that cannot live on is not waited for.
     pub fn hurry(&mut self) {
-        if let State::Waiting(until) = &mut self.state {
-            *until = Instant::now();
+        let now = match &self.state {
+            State::Waiting(_) | State::Opening(_) => true,
+            State::Open(stream) => stream.is_cut_off(),
+        };
+        if now {
+            self.reopen();
         }
+    }
+
+    /// Takes the stream up again over a new connection, as after the host slept: the old one may be dead without a word.
+    pub fn reopen(&mut self) {
+        self.note_place();
+        self.state = State::Waiting(Instant::now());
     }
 
     fn opened(&mut self, stream: EventStream) -> SessionEvent {
@@ -109,13 +119,19 @@ impl Session {
 
     fn received(&mut self, event: StreamEvent) -> SessionEvent {
         self.breaks = Breaks::default(); // only a stream that gives something is back
-        if let State::Open(stream) = &self.state {
-            self.last = stream.last().map(str::to_owned);
-        }
+        self.note_place();
         SessionEvent::Event(Box::new(event))
     }
 
+    /// Behind what was read, and what was passed over.
+    fn note_place(&mut self) {
+        if let State::Open(stream) = &self.state {
+            self.last = stream.last().map(str::to_owned);
+        }
+    }
+
     fn lost(&mut self, error: ClientError) -> SessionEvent {
+        self.note_place();
         if matches!(
             error,
             ClientError::Stream {

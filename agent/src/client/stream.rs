@@ -1,6 +1,7 @@
 //! One stream of server-sent events, from its head to its end.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::error::StreamEnd;
 use super::request::Ask;
+use super::unknown::Unknown;
 use super::{Client, ClientError, Identity};
 
 /// The largest event: a roster of as many peers as a roster holds, with their certificates and records.
@@ -31,17 +33,24 @@ pub enum Resumed {
 
 /// What a stream of events carries.
 pub trait StreamItem: DeserializeOwned {
+    /// Every name that one has in the stream. A later authority may send others, which are passed over.
+    const NAMES: &'static [&'static str];
+
     /// Its name in the stream.
     fn name(&self) -> &'static str;
 }
 
 impl StreamItem for StreamEvent {
+    const NAMES: &'static [&'static str] = Self::NAMES;
+
     fn name(&self) -> &'static str {
         Self::name(self)
     }
 }
 
 impl StreamItem for Change {
+    const NAMES: &'static [&'static str] = Self::NAMES;
+
     fn name(&self) -> &'static str {
         Self::name(self)
     }
@@ -58,8 +67,9 @@ pub struct EventStream {
     last: Option<String>,
     /// Without a sign of life for so long it is dead.
     silence: Duration,
+    unknown: Arc<Unknown>,
     /// It lives as long as the stream.
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl EventStream {
@@ -87,7 +97,8 @@ impl EventStream {
             ready: VecDeque::new(),
             last: last.filter(|_| resumed == Resumed::Yes),
             silence: client.timeouts().silence,
-            _connection: connection,
+            unknown: client.unknown(),
+            connection,
         })
     }
 
@@ -127,7 +138,7 @@ impl EventStream {
     }
 
     async fn take<T: StreamItem>(&mut self) -> Result<T, StreamEnd> {
-        let event = self.take_unread().await?;
+        let event = self.take_known::<T>().await?;
         let item: T =
             strict::read(event.data.as_bytes(), LARGEST_EVENT).map_err(StreamEnd::Event)?;
         if item.name() != event.name {
@@ -135,6 +146,22 @@ impl EventStream {
         }
         self.last = event.id.or(self.last.take());
         Ok(item)
+    }
+
+    async fn take_known<T: StreamItem>(&mut self) -> Result<ServerEvent, StreamEnd> {
+        loop {
+            let event = self.take_unread().await?;
+            if T::NAMES.contains(&event.name.as_str()) {
+                return Ok(event);
+            }
+            self.unknown.count(&event.name);
+            self.last = event.id.or(self.last.take());
+        }
+    }
+
+    /// Whether this host has given up the address that the stream goes out from.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.connection.is_cut_off()
     }
 
     async fn fill(&mut self) -> Result<(), StreamEnd> {

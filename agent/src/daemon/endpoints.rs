@@ -1,5 +1,6 @@
 //! Where this host may be reached: what its owner says, and its interfaces.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use tidegate_proto::Endpoint;
@@ -23,10 +24,7 @@ fn chosen(
     found: impl IntoIterator<Item = IpAddr>,
     port: u16,
 ) -> Vec<Endpoint> {
-    let mut found: Vec<IpAddr> = found.into_iter().collect();
-    // What is reachable from further away is more likely to be reachable at all.
-    found.sort_by_key(|address| is_private(*address));
-    let found = found
+    let found = in_order(found)
         .into_iter()
         .filter_map(|address| Endpoint::new(SocketAddr::new(address, port)).ok());
     let mut endpoints: Vec<Endpoint> = Vec::new();
@@ -36,6 +34,23 @@ fn chosen(
         }
     }
     endpoints
+}
+
+/// What is reachable from further away is more likely to be reachable at all. Many addresses of one family do not crowd
+/// out the other.
+fn in_order(found: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut counts = BTreeMap::new();
+    let mut ranked: Vec<_> = found
+        .into_iter()
+        .map(|address| {
+            let kind = (is_private(address), address.is_ipv4());
+            let count = counts.entry(kind).or_insert(0);
+            *count += 1;
+            ((kind.0, *count), address)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, address)| address).collect()
 }
 
 fn is_private(address: IpAddr) -> bool {
@@ -66,6 +81,15 @@ mod tests {
                 "[fd00::5]:51820"
             ]
         );
+    }
+
+    #[test]
+    fn many_bridges_do_not_crowd_out_the_other_family() {
+        let bridges = (17..=30).map(|net| IpAddr::from([172, net, 0, 1]));
+        let found = bridges.chain(["fd00::5".parse().unwrap()]);
+        let all = chosen(&[], found, 1);
+        assert_eq!(all.len(), MOST_ENDPOINTS);
+        assert!(all.contains(&"[fd00::5]:1".parse().unwrap()), "{all:?}");
     }
 
     #[test]

@@ -99,6 +99,12 @@ fn authority(snapshot: &Snapshot) -> Finding {
 }
 
 fn epoch(snapshot: &Snapshot) -> Finding {
+    if snapshot.core.state == State::Down {
+        return (
+            Level::Unknown,
+            "none is used while the network is down".to_owned(),
+        );
+    }
     let Some(active) = snapshot.core.epochs.iter().find(|epoch| epoch.active) else {
         return (Level::Unhealthy, "there is no epoch to send in".to_owned());
     };
@@ -199,11 +205,15 @@ fn documents(snapshot: &Snapshot) -> Finding {
 }
 
 fn storage(snapshot: &Snapshot) -> Finding {
-    match snapshot.unwritten {
-        0 => (Level::Healthy, "everything was written".to_owned()),
-        failed => (
+    match (snapshot.disk_refuses, snapshot.unwritten) {
+        (true, failed) => (
             Level::Unhealthy,
             format!("{failed} files could not be written; see whether the disk is full"),
+        ),
+        (false, 0) => (Level::Healthy, "everything was written".to_owned()),
+        (false, failed) => (
+            Level::Healthy,
+            format!("everything is written by now, after {failed} failures"),
         ),
     }
 }

@@ -3,7 +3,7 @@
 use tidegate_core::Input;
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::Challenged;
+use super::carrier::Challenged;
 use crate::local::{Reply, Request};
 
 /// Messages that may wait. Whoever sends more waits; the loop itself never does.

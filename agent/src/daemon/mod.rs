@@ -3,7 +3,7 @@
 //! ```text
 //!   signals ─┐                                     ┌─▶ plane    (thread)  wg-io: removal first, confirmed
 //!   socket  ─┼─▶ inbox ─▶ loop: Member::handle ────┼─▶ disk     (thread)  files, synced, confirmed
-//!   alarm   ─┘      ▲     (one task)               ├─▶ network  (task)    netconfig's keeper
+//!   clocks  ─┘      ▲     (one task)               ├─▶ network  (task)    netconfig's keeper
 //!                   └──── confirmations, news ─────┴─▶ session  (tasks)   the authority
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! live with. Whoever reports to the loop may wait for it.
 
 mod allowed;
+mod carrier;
 mod choices;
 mod clock;
 mod counters;

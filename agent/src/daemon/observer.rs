@@ -1,12 +1,12 @@
 //! Answers about how everything stands, gathered beside the loop so that nobody who asks holds it up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::{PeerView, Status};
+use tidegate_core::{PeerView, State, Status};
 use tidegate_wg::{Command, PeerId, Ping};
 use tidegate_wg_io::IoStatus;
 use tokio::sync::{oneshot, watch};
@@ -17,7 +17,9 @@ use super::pings::Pings;
 use super::plane::Running;
 use super::resolver::NamesView;
 use super::session::Seen;
+use super::store::Failed;
 use super::{health, metrics, view};
+use crate::client::Unknown;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::local::{PingView, Refusal, Reply};
@@ -39,7 +41,8 @@ pub(crate) struct Observer {
     pub(super) authority: watch::Receiver<Seen>,
     pub(super) names: watch::Receiver<NamesView>,
     pub(super) questions: Arc<AtomicU64>,
-    pub(super) unwritten: Arc<AtomicU64>,
+    pub(super) unknown: Arc<Unknown>,
+    pub(super) unwritten: Arc<Failed>,
     pub(super) counters: Arc<Counters>,
     pub(super) pings: Arc<Pings>,
 }
@@ -53,7 +56,10 @@ pub(crate) struct Snapshot {
     pub(super) authority: Seen,
     pub(super) names: NamesView,
     pub(super) questions: u64,
+    pub(super) unknown_events: u64,
     pub(super) unwritten: u64,
+    /// Whether the disk refused the last file.
+    pub(super) disk_refuses: bool,
     pub(super) counters: Arc<Counters>,
     pub(super) latencies: HashMap<PeerId, Duration>,
 }
@@ -133,7 +139,9 @@ impl Observer {
             authority: self.authority.borrow().clone(),
             names: self.names.borrow().clone(),
             questions: self.questions.load(Ordering::Relaxed),
-            unwritten: self.unwritten.load(Ordering::Relaxed),
+            unknown_events: self.unknown.seen(),
+            unwritten: self.unwritten.count.load(Ordering::Relaxed),
+            disk_refuses: self.unwritten.now.load(Ordering::Relaxed),
             counters: self.counters,
             latencies,
         }
@@ -145,7 +153,7 @@ impl Observer {
             return HashMap::new();
         };
         let connected = seen.status.peers.iter().filter(|peer| is_connected(peer));
-        let connected: Vec<PeerId> = connected.map(|peer| peer.id).collect();
+        let connected: HashSet<PeerId> = connected.map(|peer| peer.id).collect();
         let peers = core
             .peers
             .iter()
@@ -174,23 +182,19 @@ impl Observer {
 
     /// A ping, and where its round trip will come, if there is room for one.
     fn ping(&self, core: &Status, peer: &PeerView) -> Option<(Ping, oneshot::Receiver<Duration>)> {
-        let (from, to) = ends(core, peer, None)?;
+        let ends = ends(core, peer, None)?;
         let (token, pong) = self.pings.begin()?;
-        let ping = Ping {
-            peer: peer.id,
-            token,
-            from,
-            to,
-            len: PING,
-        };
-        Some((ping, pong))
+        Some((one_ping(peer.id, token, ends), pong))
     }
 
     pub(super) fn answer_ping(&self, core: &Status, node: &str, answer: oneshot::Sender<Reply>) {
         let Some((peer, to)) = find(core, node) else {
-            let message = format!(
-                "there is no peer {node}; `tidegate peers` lists those that the policy lets this node talk to"
-            );
+            let message = match &core.state {
+                State::Up => format!(
+                    "there is no peer {node}; `tidegate peers` lists those that the policy lets this node talk to"
+                ),
+                state => format!("no data flows now: {state}"),
+            };
             let _ = answer.send(Reply::Refused(Refusal::new(Exit::Failed, message)));
             return;
         };
@@ -223,19 +227,10 @@ async fn ping_with_patience(
         let Some((token, pong)) = pings.begin() else {
             break;
         };
-        let ping = Ping {
-            peer: peer.id,
-            token,
-            from,
-            to,
-            len: PING,
-        };
-        let control = running.control.clone();
-        let sent = tokio::task::spawn_blocking(move || control.apply(Command::Ping(ping))).await;
-        if !matches!(sent, Ok(Ok(()))) && !asked {
+        let ping = one_ping(peer.id, token, (from, to));
+        if !applied(running, Command::Ping(ping)).await && !asked {
             asked = true;
-            let (control, id) = (running.control.clone(), peer.id);
-            let _ = tokio::task::spawn_blocking(move || control.apply(Command::Connect(id))).await;
+            applied(running, Command::Connect(peer.id)).await;
         }
         let patience = Duration::from_millis(if asked { 100 } else { 1000 });
         round_trip = tokio::time::timeout(patience, pong)
@@ -253,6 +248,22 @@ async fn ping_with_patience(
         endpoint,
         round_trip_us: round_trip.map(view::micros),
     })
+}
+
+const fn one_ping(peer: PeerId, token: u64, (from, to): (IpAddr, IpAddr)) -> Ping {
+    Ping {
+        peer,
+        token,
+        from,
+        to,
+        len: PING,
+    }
+}
+
+async fn applied(running: &Running, command: Command) -> bool {
+    let control = running.control.clone();
+    let applied = tokio::task::spawn_blocking(move || control.apply(command));
+    matches!(applied.await, Ok(Ok(())))
 }
 
 async fn look(running: Running) -> Option<PlaneSnapshot> {

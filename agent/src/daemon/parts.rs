@@ -43,6 +43,7 @@ impl Parts {
         self.resolver.end().await;
         self.network.end(ending).await;
         self.disk.end().await;
+        self.plane.end().await;
         match end {
             End::Stopped => Ok(()),
             End::Left => self.directory.empty(),

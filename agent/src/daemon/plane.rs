@@ -25,6 +25,8 @@ const ORDERS: usize = 256;
 const FLOWS: usize = 1 << 16;
 /// A data plane that cannot be started is tried again after this.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long it may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// What every data plane of this daemon has in common.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ pub(crate) struct Running {
 pub(super) struct Plane {
     orders: mpsc::Sender<Order>,
     running: watch::Receiver<Option<Running>>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 enum Order {
@@ -81,13 +84,22 @@ impl Plane {
             plane: None,
             generation: 0,
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("plane".to_owned())
             .spawn(move || driver.run())?;
         Ok(Self {
             orders,
             running: seen,
+            thread,
         })
+    }
+
+    /// Waits until the data plane has ended and its sockets are gone. One that hangs ends with the process.
+    pub(super) async fn end(self) {
+        let Self { orders, thread, .. } = self;
+        drop(orders);
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        let _ = tokio::time::timeout(LAST_WORDS, joined).await;
     }
 
     /// Gives an order. `false`: there is no room, which means that the data plane hangs.

@@ -17,12 +17,12 @@ use tidegate_netconfig::dns::{Mechanism, ResolvedNames, SplitDns, choose, observ
 use tokio::sync::{oneshot, watch};
 
 use super::plane::Running;
-use crate::dns::message::Name;
+use crate::dns::name::Name;
 use crate::dns::server::Server;
 use crate::dns::zone::Zone;
 
 /// What could not be done is tried again after this.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How the names are resolved.
 #[derive(Clone, Debug, Eq, PartialEq)]

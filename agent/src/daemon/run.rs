@@ -230,12 +230,8 @@ impl Life {
         marks: &Marks,
     ) -> Result<Parts, DaemonError> {
         let (allowed, pings) = (Arc::new(Allowed::default()), Arc::new(Pings::default()));
-        let settings = PlaneSettings {
-            interface: self.config.interface.clone(),
-            port: self.config.port,
-            fwmark: marks.fwmark,
-        };
         let inbox = || self.inbox.clone();
+        let settings = self.plane(marks);
         let plane = Plane::start(settings, Arc::clone(&allowed), Arc::clone(&pings), inbox())?;
         let config = Arc::clone(&self.config);
         let network = Network::start(host, config, plane.running(), inbox())?;
@@ -249,6 +245,7 @@ impl Life {
             authority: authority.seen(),
             names: resolver.view(),
             questions: resolver.answered(),
+            unknown: authority.unknown(),
             unwritten: disk.failed(),
             counters: Arc::clone(&counters),
             pings,
@@ -267,6 +264,14 @@ impl Life {
             config_path: self.options.config.clone(),
             protocol: marks.protocol,
         })
+    }
+
+    fn plane(&self, marks: &Marks) -> PlaneSettings {
+        PlaneSettings {
+            interface: self.config.interface.clone(),
+            port: self.config.port,
+            fwmark: marks.fwmark,
+        }
     }
 
     fn names(&self, member: &Member) -> ResolverSettings {

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidegate_core::{Answer, Ask, AskKind, Failure, Input, Member};
-use tidegate_proto::api::{Enroll, Enrolled, Renew, StreamEvent};
-use tidegate_proto::{Certificate, NodeKeys, NodeName, Prefix, Signed};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tidegate_core::{Ask, Input, Member};
+use tokio::sync::{mpsc, watch};
 
+use super::carrier::{Carrier, carry};
 use super::inbox::{Inbox, Message};
-use crate::client::{Client, ClientError, NodeClient, Session, SessionEvent, Site};
+use crate::client::{Client, ClientError, NodeClient, Session, SessionEvent, Site, Unknown};
 
 /// The authority that the member's genesis names; none once the root contradicts itself.
 pub(super) fn site(member: &Member) -> Option<Site> {
@@ -27,8 +26,6 @@ pub(super) fn site(member: &Member) -> Option<Site> {
 
 /// Questions that may wait.
 const ASKS: usize = 256;
-/// Questions under way at a time.
-const AT_ONCE: usize = 16;
 
 /// The authority, as far as it was seen.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -49,25 +46,10 @@ pub(crate) struct Seen {
     pub(crate) answers: u64,
 }
 
-/// A challenge that only the loop can answer, for it has the keys.
-pub(super) struct Challenged {
-    pub(super) keys: NodeKeys,
-    pub(super) challenge: tidegate_proto::Challenge,
-    pub(super) origin: tidegate_proto::Origin,
-    pub(super) answer: oneshot::Sender<Option<Solved>>,
-}
-
-/// What the loop knows for an answer.
-pub(super) struct Solved {
-    pub(super) answer: tidegate_proto::Answer,
-    /// The name and the networks of the last certificate, for a new enrolment.
-    pub(super) name: Option<NodeName>,
-    pub(super) routes: Vec<Prefix>,
-}
-
 enum Steer {
     Resync,
     Hurry,
+    Reopen,
 }
 
 /// Where questions are handed in. Dropping it ends everything.
@@ -96,7 +78,6 @@ impl Authority {
         };
         let stream = Stream {
             session: node.session(),
-            client: client.clone(),
             inbox,
             view,
         };
@@ -123,8 +104,15 @@ impl Authority {
 
     /// The network has changed: it may be reachable again.
     pub(super) fn hurry(&self) {
+        self.client.forget_connections();
         // Several at once are as good as one.
         let _ = self.steer.try_send(Steer::Hurry);
+    }
+
+    /// The host slept: connections may be dead, and nobody has said so.
+    pub(super) fn wake(&self) {
+        self.client.forget_connections();
+        let _ = self.steer.try_send(Steer::Reopen);
     }
 
     /// A succession has moved it, or changed how it is recognised.
@@ -132,6 +120,11 @@ impl Authority {
         if let Err(error) = self.client.move_to(site) {
             tracing::error!(%error, "the new genesis names an authority that cannot be asked");
         }
+    }
+
+    /// Events of its stream that this version does not know.
+    pub(super) fn unknown(&self) -> Arc<Unknown> {
+        self.client.unknown()
     }
 
     /// How it was seen.
@@ -154,7 +147,7 @@ fn first_url(client: &Client) -> String {
         .unwrap_or_default()
 }
 
-fn unix_millis() -> u64 {
+pub(super) fn unix_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -163,7 +156,6 @@ fn unix_millis() -> u64 {
 
 struct Stream {
     session: Session,
-    client: Client,
     inbox: Inbox,
     view: watch::Sender<Seen>,
 }
@@ -181,38 +173,20 @@ impl Stream {
                         self.session.hurry();
                         continue;
                     }
+                    Some(Steer::Reopen) => {
+                        self.session.reopen();
+                        continue;
+                    }
                     None => return,
                 },
                 event = self.session.next() => event,
             };
-            if let SessionEvent::Lost {
-                error: ClientError::Refused(_),
-                ..
-            } = &event
-            {
-                self.ask_why();
-            }
-            let input = self.take(event);
-            if let Some(input) = input
+            if let Some(input) = self.take(event)
                 && self.inbox.send(Message::Core(input)).await.is_err()
             {
                 return;
             }
         }
-    }
-
-    /// Who is refused may be on the list, which is public: core is shown it, and believes its signatures alone.
-    fn ask_why(&self) {
-        let (client, inbox) = (self.client.clone(), self.inbox.clone());
-        tokio::spawn(async move {
-            match client.revocation_list().await {
-                Ok(list) => {
-                    let news = Input::News(Box::new(StreamEvent::List(list)));
-                    let _ = inbox.send(Message::Core(news)).await; // the loop has ended
-                }
-                Err(error) => tracing::debug!(%error, "the revocation list is not to be had"),
-            }
-        });
     }
 
     fn take(&self, event: SessionEvent) -> Option<Input> {
@@ -243,156 +217,13 @@ impl Stream {
                     seen.trouble = Some(error.to_string());
                     seen.breaks += 1;
                 });
-                was_open.then_some(Input::StreamClosed)
+                match error {
+                    ClientError::Refused(problem) => Some(Input::StreamRefused {
+                        code: problem.code.to_string(),
+                    }),
+                    _ => was_open.then_some(Input::StreamClosed),
+                }
             }
         }
-    }
-}
-
-#[derive(Clone)]
-struct Carrier {
-    node: NodeClient,
-    inbox: Inbox,
-    view: watch::Sender<Seen>,
-}
-
-async fn carry(carrier: Carrier, mut queue: mpsc::Receiver<Ask>) {
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
-    while let Some(ask) = queue.recv().await {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        let carrier = carrier.clone();
-        tokio::spawn(async move {
-            let _slot = slot;
-            let input = carrier.carry(ask).await;
-            // The loop has ended when nobody takes it.
-            let _ = carrier.inbox.send(Message::Core(input)).await;
-        });
-    }
-}
-
-impl Carrier {
-    async fn carry(&self, ask: Ask) -> Input {
-        let kind = ask.kind();
-        match self.asked(ask).await {
-            Ok(input) => {
-                self.view.send_modify(|seen| {
-                    seen.heard = Some(unix_millis());
-                    seen.trouble = None;
-                    seen.answers += 1;
-                });
-                input
-            }
-            Err(error) => {
-                tracing::info!(?kind, %error, "the authority did not do what it was asked for");
-                self.view.send_modify(|seen| {
-                    seen.failures += 1;
-                    if !matches!(error, ClientError::Refused(_)) {
-                        seen.trouble = Some(error.to_string());
-                    }
-                });
-                Input::Answered(kind, Answer::Failed(failure(&error)))
-            }
-        }
-    }
-
-    async fn asked(&self, ask: Ask) -> Result<Input, ClientError> {
-        let done = |kind| Input::Answered(kind, Answer::Done);
-        Ok(match ask {
-            Ask::Time(nonce) => Input::Time(self.node.client().time(nonce).await?),
-            Ask::Heartbeat(heartbeat) => Input::Time(self.node.heartbeat(&heartbeat).await?.time),
-            Ask::Receipt(receipt) => {
-                self.node.put_receipt(&receipt).await?;
-                done(AskKind::Receipt)
-            }
-            Ask::Record(record) => {
-                self.node.put_record(&record).await?;
-                done(AskKind::Record)
-            }
-            Ask::Renew(keys) => Input::Certificate(self.renewed(*keys).await?),
-            Ask::Enroll(keys) => match self.enrolled(*keys).await? {
-                Enrolled::Admitted(certificate) => Input::Certificate(certificate),
-                Enrolled::Pending => pending(AskKind::Enroll),
-            },
-            Ask::Chain => Input::Chain(self.node.client().genesis_chain().await?),
-            Ask::List => {
-                let list = self.node.client().revocation_list().await?;
-                Input::News(Box::new(StreamEvent::List(list)))
-            }
-            other => done(other.kind()),
-        })
-    }
-
-    async fn renewed(&self, keys: NodeKeys) -> Result<Signed<Certificate>, ClientError> {
-        let (challenge, origin) = self.node.renewal_challenge(&keys).await?;
-        let nonce = challenge.nonce;
-        let solved = self.solve(&keys, challenge, origin).await?;
-        let renew = Renew {
-            keys,
-            challenge: nonce,
-            answer: solved.answer,
-        };
-        self.node.renew(&renew).await
-    }
-
-    async fn enrolled(&self, keys: NodeKeys) -> Result<Enrolled, ClientError> {
-        let (challenge, origin) = self.node.challenge(&keys).await?;
-        let nonce = challenge.nonce;
-        let solved = self.solve(&keys, challenge, origin.clone()).await?;
-        let name = solved.name.ok_or_else(|| ClientError::Malformed {
-            origin,
-            reason: "it asks for a new enrolment of a node that has no name".to_owned(),
-        })?;
-        let enroll = Enroll {
-            keys,
-            challenge: nonce,
-            answer: solved.answer,
-            name,
-            routes: tidegate_proto::BoundedSet::new(solved.routes).unwrap_or_default(),
-            token: None,
-        };
-        self.node.enroll(&enroll).await
-    }
-
-    /// Has the loop answer a challenge.
-    async fn solve(
-        &self,
-        keys: &NodeKeys,
-        challenge: tidegate_proto::Challenge,
-        origin: tidegate_proto::Origin,
-    ) -> Result<Solved, ClientError> {
-        let (answer, answered) = oneshot::channel();
-        let challenged = Challenged {
-            keys: keys.clone(),
-            challenge,
-            origin: origin.clone(),
-            answer,
-        };
-        let message = Message::Challenge(Box::new(challenged));
-        let _ = self.inbox.send(message).await; // else nobody answers, which is seen below
-        let malformed = || ClientError::Malformed {
-            origin,
-            reason: "its challenge cannot be answered with the keys that it is for".to_owned(),
-        };
-        answered.await.ok().flatten().ok_or_else(malformed)
-    }
-}
-
-fn pending(kind: AskKind) -> Input {
-    let failure = Failure::Refused {
-        code: "pending".to_owned(),
-        detail: "an operator has still to admit this node again".to_owned(),
-    };
-    Input::Answered(kind, Answer::Failed(failure))
-}
-
-fn failure(error: &ClientError) -> Failure {
-    match error {
-        ClientError::Refused(problem) => Failure::Refused {
-            code: problem.code.to_string(),
-            detail: problem.detail.to_string(),
-        },
-        _ => Failure::Unreachable,
     }
 }

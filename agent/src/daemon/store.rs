@@ -1,7 +1,7 @@
 //! The disk, on a thread of its own: files in the order in which core gives them, each confirmed when it is safe.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tidegate_core::{Input, Store};
 use tokio::sync::mpsc;
@@ -12,10 +12,19 @@ use crate::state::StateDirectory;
 /// Files that may wait to be written.
 const FILES: usize = 256;
 
+/// Files that could not be written.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    /// How many there were.
+    pub(super) count: AtomicU64,
+    /// Whether the last one was one of them.
+    pub(super) now: AtomicBool,
+}
+
 /// Where files are handed in.
 pub(super) struct Disk {
     files: mpsc::Sender<Store>,
-    failed: Arc<AtomicU64>,
+    failed: Arc<Failed>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -23,7 +32,7 @@ impl Disk {
     /// Starts the thread.
     pub(super) fn start(directory: Arc<StateDirectory>, inbox: Inbox) -> std::io::Result<Self> {
         let (files, queue) = mpsc::channel(FILES);
-        let failed = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(Failed::default());
         let writer = Writer {
             directory,
             queue,
@@ -46,7 +55,7 @@ impl Disk {
     }
 
     /// How many files could not be written.
-    pub(super) fn failed(&self) -> Arc<AtomicU64> {
+    pub(super) fn failed(&self) -> Arc<Failed> {
         Arc::clone(&self.failed)
     }
 
@@ -62,16 +71,20 @@ struct Writer {
     directory: Arc<StateDirectory>,
     queue: mpsc::Receiver<Store>,
     inbox: Inbox,
-    failed: Arc<AtomicU64>,
+    failed: Arc<Failed>,
 }
 
 impl Writer {
     fn run(mut self) {
         while let Some(file) = self.queue.blocking_recv() {
             let input = match self.directory.replace(file.name.as_str(), &file.bytes) {
-                Ok(()) => Input::Stored(file.token),
+                Ok(()) => {
+                    self.failed.now.store(false, Ordering::Relaxed);
+                    Input::Stored(file.token)
+                }
                 Err(error) => {
-                    self.failed.fetch_add(1, Ordering::Relaxed);
+                    self.failed.count.fetch_add(1, Ordering::Relaxed);
+                    self.failed.now.store(true, Ordering::Relaxed);
                     tracing::error!(file = %file.name, %error, "a file could not be written");
                     Input::NotStored(file.token)
                 }

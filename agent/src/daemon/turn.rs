@@ -15,10 +15,10 @@ use tidegate_core::{
 use tidegate_netconfig::{Ending, Prefix};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clock::{Alarm, now};
+use super::carrier::{Challenged, Solved};
+use super::clock::{Alarm, Sleep, WallWatch, now};
 use super::inbox::Message;
 use super::parts::Parts;
-use super::session::{Challenged, Solved};
 use super::{choices, endpoints, session};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -42,6 +42,8 @@ pub(super) struct Loop {
     config: Arc<Config>,
     parts: Parts,
     alarm: Alarm,
+    wall: WallWatch,
+    sleep: Sleep,
     names: Arc<Names>,
     revision: u64,
     state: watch::Sender<Option<State>>,
@@ -60,6 +62,8 @@ impl Loop {
             config,
             parts,
             alarm: Alarm::new()?,
+            wall: WallWatch::new()?,
+            sleep: Sleep::new(),
             state,
             leaving: None,
             end: None,
@@ -85,6 +89,11 @@ impl Loop {
                     rung?;
                     None
                 }
+                changed = self.wall.changed() => {
+                    changed?;
+                    self.member.handle_timeout(now());
+                    None
+                }
             };
             self.turn(message);
         };
@@ -93,6 +102,10 @@ impl Loop {
     }
 
     fn turn(&mut self, message: Option<Message>) {
+        if let Some(slept) = self.sleep.since_last() {
+            tracing::info!(?slept, "the host slept; the authority is asked what is new");
+            self.parts.authority.wake();
+        }
         let now = now();
         match message {
             Some(Message::Core(input)) => self.member.handle(input, now),
@@ -294,33 +307,22 @@ impl Loop {
     }
 
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
+        if request.changes() {
+            return self.change(request, answer, now);
+        }
+        let (status, config) = (self.member.status(now), &self.config);
+        let observer = &self.parts.observer;
+        match request {
+            Request::Status { measure } => observer.answer_status(status, config, measure, answer),
+            Request::Ping { node } => observer.answer_ping(&status, &node, answer),
+            Request::Health {} => observer.answer_health(status, config, answer),
+            Request::Metrics {} => observer.answer_metrics(status, config, answer),
+            _ => {} // it changes something
+        }
+    }
+
+    fn change(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
         let reply = match request {
-            Request::Status { measure } => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_status(status, &self.config, measure, answer);
-                return;
-            }
-            Request::Ping { node } => {
-                let status = self.member.status(now);
-                self.parts.observer.answer_ping(&status, &node, answer);
-                return;
-            }
-            Request::Health {} => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_health(status, &self.config, answer);
-                return;
-            }
-            Request::Metrics {} => {
-                let status = self.member.status(now);
-                self.parts
-                    .observer
-                    .answer_metrics(status, &self.config, answer);
-                return;
-            }
             Request::Up {} => self.wish(Wish::Up, now),
             Request::Down {} => self.wish(Wish::Down, now),
             Request::Leave {} => {
@@ -337,6 +339,7 @@ impl Loop {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
             },
+            _ => return, // it only looks
         };
         let _ = answer.send(reply); // whoever asked has gone
     }

@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::name::Name;
+
 /// The longest question that is read: the longest name, an OPT record, and room.
 pub const LONGEST_QUERY: usize = 512;
 
 const HEADER: usize = 12;
-const LONGEST_NAME: usize = 255;
-const LONGEST_LABEL: usize = 63;
 
 const RESPONSE: u16 = 1 << 15;
 const AUTHORITATIVE: u16 = 1 << 10;
@@ -62,57 +62,6 @@ impl From<u16> for RecordType {
             255 => Self::Any,
             other => Self::Other(other),
         }
-    }
-}
-
-/// A name as labels in lower case, the root excluded.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Name(Vec<Vec<u8>>);
-
-impl Name {
-    /// The name that this text spells; `None` where a label is empty or too long.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        Self::of(
-            text.split('.')
-                .map(|label| label.as_bytes().to_vec())
-                .collect(),
-        )
-    }
-
-    /// The name of these labels; `None` where one is empty or too long, or all together are.
-    #[must_use]
-    pub fn of(mut labels: Vec<Vec<u8>>) -> Option<Self> {
-        labels
-            .iter_mut()
-            .for_each(|label| label.make_ascii_lowercase());
-        let fits = |label: &Vec<u8>| (1..=LONGEST_LABEL).contains(&label.len());
-        let name = Self(labels);
-        (name.0.iter().all(fits) && name.wire_length() <= LONGEST_NAME).then_some(name)
-    }
-
-    /// The labels, the leftmost first.
-    #[must_use]
-    pub fn labels(&self) -> &[Vec<u8>] {
-        &self.0
-    }
-
-    /// The labels in front of `domain`, if this name is in it or is it.
-    #[must_use]
-    pub fn within(&self, domain: &Self) -> Option<&[Vec<u8>]> {
-        self.0.strip_suffix(domain.0.as_slice())
-    }
-
-    fn wire_length(&self) -> usize {
-        1 + self.0.iter().map(|label| 1 + label.len()).sum::<usize>()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        for label in &self.0 {
-            out.push(label.len() as u8); // at most 63
-            out.extend_from_slice(label);
-        }
-        out.push(0);
     }
 }
 
@@ -208,7 +157,7 @@ impl Query {
             // Answered with a format error, and without the question.
             return Ok(query);
         }
-        let (name, end) = read_name(bytes, HEADER)?;
+        let (name, end) = Name::read(bytes, HEADER)?;
         let class = short(bytes, end + 2)?;
         let question = bytes.get(HEADER..end + 4).ok_or(MessageError::Truncated)?;
         query.question = question.to_vec();
@@ -313,25 +262,6 @@ fn write_opt(out: &mut Vec<u8>) {
 fn short(bytes: &[u8], at: usize) -> Result<u16, MessageError> {
     let pair = bytes.get(at..at + 2).and_then(|pair| pair.first_chunk());
     Ok(u16::from_be_bytes(*pair.ok_or(MessageError::Truncated)?))
-}
-
-/// A name without pointers, for a question is the first name in its message; and where it ends.
-fn read_name(bytes: &[u8], start: usize) -> Result<(Name, usize), MessageError> {
-    let mut labels = Vec::new();
-    let mut at = start;
-    loop {
-        let length = usize::from(*bytes.get(at).ok_or(MessageError::Truncated)?);
-        at += 1;
-        if length == 0 {
-            return Ok((Name(labels), at));
-        }
-        if length > LONGEST_LABEL || at + length - start >= LONGEST_NAME {
-            return Err(MessageError::Name);
-        }
-        let label = bytes.get(at..at + length).ok_or(MessageError::Truncated)?;
-        labels.push(label.to_ascii_lowercase());
-        at += length;
-    }
 }
 
 fn is_opt(bytes: &[u8], at: usize) -> bool {

@@ -5,8 +5,10 @@
 //! then go on to the servers they asked before. Nothing is forwarded, nothing is cached, nothing is remembered of
 //! who asks.
 //!
-//! [`message`] reads and writes the wire form, [`zone`] knows the names, [`server`] has the sockets.
+//! [`message`] reads and writes the wire form, in which a [`name`] is labels; [`zone`] knows the names of nodes, and [`server`] has
+//! the sockets.
 
 pub mod message;
+pub mod name;
 pub mod server;
 pub mod zone;

@@ -126,7 +126,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::message::Name;
+    use crate::dns::name::Name;
 
     #[tokio::test]
     async fn a_question_is_answered_on_both_transports() {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tidegate_netconfig::Prefix;
 
-use super::message::{Answer, Code, Data, Name, Query, RecordType};
+use super::message::{Answer, Code, Data, Query, RecordType};
+use super::name::Name;
 
 /// The names of one network: immutable, replaced whole when somebody comes or goes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

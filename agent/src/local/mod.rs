@@ -2,7 +2,8 @@
 //!
 //! A unix socket; one line of JSON asks, one line of JSON answers. Whoever may open the socket may look: its owner, and
 //! the group `tidegate`. Only root, and the daemon's own user, may change anything; the kernel says who asks. A
-//! question is at most [`LONGEST_REQUEST`] bytes, a client has [`PATIENCE`] for it, and [`CLIENTS`] are served at a time.
+//! question is at most [`LONGEST_REQUEST`] bytes, a client has [`PATIENCE`] for it, and [`CLIENTS`] are served at a time; as many
+//! again of root's, so that nobody who may only look can keep root out.
 
 mod client;
 mod request;
@@ -25,5 +26,5 @@ pub const LONGEST_REQUEST: usize = 4096;
 pub const LONGEST_REPLY: usize = 32 << 20;
 /// How long a client may take to ask, and to take the answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Clients at a time; more have to wait.
-pub const CLIENTS: usize = 32;
+/// Clients at a time, of root and of everybody else.
+pub const CLIENTS: usize = 16;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{CLIENTS, LONGEST_REQUEST, PATIENCE, Refusal, Reply, Request};
@@ -78,8 +78,8 @@ impl Socket {
     /// Begins to serve; must be called within the runtime.
     pub(crate) fn serve(self, asked: mpsc::Sender<Asked>) -> io::Result<Listener> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let slots = Arc::new(Semaphore::new(CLIENTS));
-        let task = tokio::spawn(accept(listener, asked, Arc::clone(&slots)));
+        let slots = Slots::default();
+        let task = tokio::spawn(accept(listener, asked, slots.clone()));
         Ok(Listener {
             task,
             slots,
@@ -102,7 +102,7 @@ pub(crate) type Asked = (Request, oneshot::Sender<Reply>);
 #[derive(Debug)]
 pub(crate) struct Listener {
     task: tokio::task::JoinHandle<()>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     _socket: Socket,
 }
 
@@ -110,8 +110,7 @@ impl Listener {
     /// Takes no more questions, and waits a moment for the answers that are on their way.
     pub(crate) async fn finish(self) {
         self.task.abort();
-        let everybody = self.slots.acquire_many(CLIENTS as u32);
-        let _ = timeout(LAST_WORDS, everybody).await; // who does not read by now does without
+        let _ = timeout(LAST_WORDS, self.slots.all_free()).await; // who does not read by now does without
     }
 }
 
@@ -156,30 +155,73 @@ fn group_id(groups: &str, name: &str) -> Option<u32> {
     })
 }
 
-async fn accept(
-    listener: tokio::net::UnixListener,
-    asked: mpsc::Sender<Asked>,
-    slots: Arc<Semaphore>,
-) {
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
+/// Whom there is room for: those who may change something, and those who may only look.
+#[derive(Clone, Debug)]
+struct Slots {
+    changing: Arc<Semaphore>,
+    looking: Arc<Semaphore>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let semaphore = || Arc::new(Semaphore::new(CLIENTS));
+        Self {
+            changing: semaphore(),
+            looking: semaphore(),
+        }
+    }
+}
+
+impl Slots {
+    fn take(&self, may_change: bool) -> Option<OwnedSemaphorePermit> {
+        let slots = if may_change {
+            &self.changing
+        } else {
+            &self.looking
         };
+        Arc::clone(slots).try_acquire_owned().ok()
+    }
+
+    async fn all_free(&self) {
+        for slots in [&self.changing, &self.looking] {
+            let _ = slots.acquire_many(CLIENTS as u32).await; // it is never closed
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::UnixListener, asked: mpsc::Sender<Asked>, slots: Slots) {
+    loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let may_change = may_change(&stream);
+        let Some(slot) = slots.take(may_change) else {
+            turn_away(&stream);
             continue;
         };
         let asked = asked.clone();
         tokio::spawn(async move {
             let _slot = slot;
             // A client that hangs up or is too slow loses its answer, nothing more.
-            let _ = converse(stream, &asked).await;
+            let _ = converse(stream, may_change, &asked).await;
         });
     }
 }
 
-async fn converse(stream: tokio::net::UnixStream, asked: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let may_change = may_change(&stream);
+fn turn_away(stream: &tokio::net::UnixStream) {
+    let message = "too many programs ask the daemon at once; try again in a moment";
+    let reply = Reply::Refused(Refusal::new(Exit::NoAnswer, message));
+    let mut answer = serde_json::to_vec(&reply).unwrap_or_default();
+    answer.push(b'\n');
+    let _ = stream.try_write(&answer); // there is room for it, or nobody listens
+}
+
+async fn converse(
+    stream: tokio::net::UnixStream,
+    may_change: bool,
+    asked: &mpsc::Sender<Asked>,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader.take(LONGEST_REQUEST as u64));
     let mut line = Vec::new();
@@ -237,6 +279,27 @@ mod tests {
         let refused = judge(b"{\"do\":\"down\"}\n", false).unwrap_err();
         assert_eq!(refused.exit, Exit::Rights);
         assert!(judge(b"{\"do\":\"down\"}\n", true).is_ok());
+    }
+
+    #[test]
+    fn who_may_only_look_leaves_room_for_root() {
+        let slots = Slots::default();
+        let taken: Vec<_> = (0..CLIENTS).map_while(|_| slots.take(false)).collect();
+        assert_eq!(taken.len(), CLIENTS);
+        assert!(slots.take(false).is_none());
+        assert!(slots.take(true).is_some());
+        drop(taken);
+        assert!(slots.take(false).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_told_so() {
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+        turn_away(&ours);
+        drop(ours);
+        let mut answer = String::new();
+        theirs.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("too many programs"), "{answer}");
     }
 
     #[test]

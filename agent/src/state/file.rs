@@ -13,7 +13,7 @@ use super::StateError;
 pub(super) const UNFINISHED: &str = ".new";
 
 /// The most that any file of the state directory holds.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = tidegate_core::LARGEST_FILE;
 
 /// Replaces `directory/name`. When this returns, the new content survives a loss of power.
 pub(super) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StateError> {

@@ -2,6 +2,7 @@
 
 use tidegate_core::{FileName, Files, Founding};
 use tidegate_proto::{Certificate, Signed, SigningKey};
+use zeroize::Zeroizing;
 
 use super::pending::{PENDING, Pending};
 use super::{StateDirectory, StateError, identity};
@@ -28,12 +29,7 @@ impl Membership {
         if let Some(pending) = Pending::load(directory)? {
             return Ok(Self::Pending(identity, Box::new(pending)));
         }
-        let mut files = Files::new();
-        for name in FileName::ALL {
-            if let Some(bytes) = directory.read(name.as_str())? {
-                files.insert(name, bytes);
-            }
-        }
+        let files = files(directory)?;
         if files.contains_key(&FileName::Genesis) {
             Ok(Self::Member(identity, files))
         } else {
@@ -93,5 +89,49 @@ impl Membership {
             directory.replace(name.as_str(), bytes)?;
         }
         directory.remove(PENDING)
+    }
+}
+
+/// Core's files. One that is too long to be read comes as an empty one, which core refuses like any other that is not
+/// sound: it costs what it held, and not the start.
+fn files(directory: &StateDirectory) -> Result<Files, StateError> {
+    let mut files = Files::new();
+    for name in FileName::ALL {
+        match directory.read(name.as_str()) {
+            Ok(Some(bytes)) => drop(files.insert(name, bytes)),
+            Ok(None) => {}
+            Err(error @ StateError::Damaged { .. }) => {
+                tracing::error!(%name, %error, "a file is passed over");
+                files.insert(name, Zeroizing::default());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_file_that_grew_too_long_does_not_keep_the_node_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(&folder.path().join("state")).unwrap();
+        identity::store(&directory, &SigningKey::from_seed(&[1; 32])).unwrap();
+        for name in ["genesis", "roster"] {
+            directory.replace(name, b"content").unwrap();
+        }
+        let roster = File::options()
+            .write(true)
+            .open(directory.path().join("roster"))
+            .unwrap();
+        roster.set_len(1 << 30).unwrap();
+        let Membership::Member(_, files) = Membership::load(&directory).unwrap() else {
+            panic!("it is a member");
+        };
+        assert!(files[&FileName::Roster].is_empty());
+        assert_eq!(**files[&FileName::Genesis], *b"content");
     }
 }

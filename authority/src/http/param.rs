@@ -143,7 +143,7 @@ queries! {
     /// Which nodes.
     NodeQuery { status: NodeStatus, after: NodeId, limit: Limit, }
     /// Which part of a log.
-    LogQuery { after: Sequence, limit: Limit, }
+    LogQuery { after: Sequence, limit: Limit, last: Limit, }
     /// What is known already.
     SinceQuery { since: Sequence, }
 }

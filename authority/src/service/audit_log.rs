@@ -48,6 +48,13 @@ impl Authority {
         page.iter().map(shown).collect()
     }
 
+    /// The last records, in their order: at most `limit` and at most 500.
+    pub async fn audit_end(&self, limit: u32) -> Result<Vec<Chained>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let end = audit::last(&mut connection, limit.min(LARGEST_PAGE)).await?;
+        end.iter().map(shown).collect()
+    }
+
     /// The sequence of the last record.
     pub async fn audit_head(&self) -> Result<Sequence, StoreError> {
         let mut connection = self.0.store.read().await?;

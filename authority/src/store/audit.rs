@@ -36,6 +36,13 @@ pub(crate) async fn head(
     .transpose()
 }
 
+/// The last `limit` records, in their order.
+pub(crate) async fn last(connection: &mut Connection, limit: u32) -> Result<Vec<Kept>, StoreError> {
+    let text = "SELECT sequence, record, hash FROM audit ORDER BY sequence DESC LIMIT $1";
+    let rows = sql!(text, i64::from(limit)).fetch_all(connection).await?;
+    rows.into_iter().rev().map(Row).map(kept).collect()
+}
+
 /// Adds a record.
 pub(crate) async fn append(
     connection: &mut Connection,
@@ -66,14 +73,15 @@ pub(crate) async fn page(
     let rows = sql!(text, after.stored(), until.stored(), i64::from(limit))
         .fetch_all(connection)
         .await?;
-    let kept = |row: Row| {
-        Ok(Kept {
-            sequence: row.count("sequence")?,
-            bytes: row.bytes("record")?.to_vec(),
-            hash: Digest::from_bytes(row.array("hash")?),
-        })
-    };
     rows.into_iter().map(Row).map(kept).collect()
+}
+
+fn kept(row: Row) -> Result<Kept, StoreError> {
+    Ok(Kept {
+        sequence: row.count("sequence")?,
+        bytes: row.bytes("record")?.to_vec(),
+        hash: Digest::from_bytes(row.array("hash")?),
+    })
 }
 
 /// Keeps a checkpoint.

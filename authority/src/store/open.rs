@@ -22,7 +22,8 @@ const READERS: u32 = 8;
 /// The folder beside the database that holds copies from before its schema changed.
 const COPIES: &str = "backups";
 
-/// How this program speaks to the database at `path`.
+/// How this program speaks to the database at `path`. What is temporary stays in memory: it is small, must not be found
+/// on a disk, and elsewhere than in its data directory an authority need not be able to write.
 pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -30,6 +31,7 @@ pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY)
+        .pragma("temp_store", "memory")
         .disable_statement_logging()
 }
 

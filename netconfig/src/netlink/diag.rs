@@ -30,24 +30,46 @@ pub struct Destroyed {
 /// Destroys the TCP sockets and connected UDP sockets whose other end lies in `others`.
 pub(crate) fn destroy(diag: &mut Netlink, others: Prefix) -> Result<Destroyed, NetlinkError> {
     let mut destroyed = Destroyed::default();
-    for protocol in [libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
-        let mut sockets: Vec<[u8; 48]> = Vec::new();
-        diag.dump_raw(SOCK_DIAG_BY_FAMILY, &query(others, protocol), |message| {
-            // Each answer: family, state, timer, retransmissions, then the socket's identity.
-            sockets.extend(message.get(ID).and_then(|id| id.first_chunk().copied()));
-        })?;
-        for socket in sockets {
-            match diag.request_raw(SOCK_DESTROY, &request(others.family(), protocol, &socket)) {
-                Ok(()) => destroyed.sockets += 1,
-                Err(error) if error.is(libc::ENOENT) => {} // closed meanwhile
-                Err(error) => {
-                    destroyed.refused += 1;
-                    destroyed.reason = Some(error);
-                }
-            }
+    for others in [Some(others), mapped(others)].into_iter().flatten() {
+        for protocol in [libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
+            destroy_of(diag, others, protocol, &mut destroyed)?;
         }
     }
     Ok(destroyed)
+}
+
+/// How IPv6 sockets that take both families, as servers have them, name IPv4 addresses.
+fn mapped(others: Prefix) -> Option<Prefix> {
+    match others.address() {
+        IpAddr::V4(address) => {
+            Prefix::around(address.to_ipv6_mapped().into(), 96 + others.length())
+        }
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn destroy_of(
+    diag: &mut Netlink,
+    others: Prefix,
+    protocol: i32,
+    destroyed: &mut Destroyed,
+) -> Result<(), NetlinkError> {
+    let mut sockets: Vec<[u8; 48]> = Vec::new();
+    diag.dump_raw(SOCK_DIAG_BY_FAMILY, &query(others, protocol), |message| {
+        // Each answer: family, state, timer, retransmissions, then the socket's identity.
+        sockets.extend(message.get(ID).and_then(|id| id.first_chunk().copied()));
+    })?;
+    for socket in sockets {
+        match diag.request_raw(SOCK_DESTROY, &request(others.family(), protocol, &socket)) {
+            Ok(()) => destroyed.sockets += 1,
+            Err(error) if error.is(libc::ENOENT) => {} // closed meanwhile
+            Err(error) => {
+                destroyed.refused += 1;
+                destroyed.reason = Some(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn request(family: Family, protocol: i32, id: &[u8; 48]) -> Vec<u8> {

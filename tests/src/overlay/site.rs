@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Node, PATIENCE};
+use super::{Node, PATIENCE, Timing, ceremony};
 use crate::{Host, Lab, Link, Network, Process, binary, wait_until};
 
 /// Which addresses the bridge has.
@@ -20,10 +21,10 @@ pub enum Underlay {
 
 /// A network with its authority.
 pub struct Overlay {
-    lab: Lab,
+    pub(super) lab: Lab,
     bridge: Network,
     underlay: Underlay,
-    authority: Host,
+    pub(super) authority: Host,
     authority_link: Link,
     server: Option<Process>,
     folder: TempDir,
@@ -32,10 +33,21 @@ pub struct Overlay {
 
 /// The authority's number on the bridge.
 const AUTHORITY: u8 = 250;
+/// The table that keeps the authority and a node apart.
+const CUT: &str = "cut_off";
 
 impl Overlay {
     /// An authority that serves, and nobody else.
     pub fn new(underlay: Underlay) -> Result<Self> {
+        Self::founded(underlay, None)
+    }
+
+    /// The same, in a network where things last as long as `timing` says.
+    pub fn timed(underlay: Underlay, timing: &Timing) -> Result<Self> {
+        Self::founded(underlay, Some(timing))
+    }
+
+    fn founded(underlay: Underlay, timing: Option<&Timing>) -> Result<Self> {
         let lab = Lab::new()?;
         let bridge = lab.network("underlay")?;
         let authority = lab.host("authority")?;
@@ -52,7 +64,13 @@ impl Overlay {
             folder: tempfile::tempdir()?,
             nodes: 0,
         };
-        overlay.init()?;
+        match timing {
+            None => overlay.init()?,
+            Some(timing) => {
+                let (folder, listen) = (overlay.folder.path(), overlay.listen());
+                ceremony::found(&overlay.authority, folder, &listen, timing)?;
+            }
+        }
         overlay.start_authority()?;
         overlay.log_in()?;
         Ok(overlay)
@@ -80,13 +98,22 @@ impl Overlay {
 
     /// Starts the authority, and waits until it is ready.
     pub fn start_authority(&mut self) -> Result<()> {
+        self.serve("readyz")
+    }
+
+    /// Starts an authority that will not be ready yet, and waits until it answers.
+    pub fn start_unready_authority(&mut self) -> Result<()> {
+        self.serve("healthz")
+    }
+
+    fn serve(&mut self, page: &str) -> Result<()> {
         let dir = self.dir();
         let arguments = [OsStr::new("serve"), "--dir".as_ref(), dir.as_os_str()];
         let server = self
             .authority
             .spawn(binary("tidegate-authority")?, arguments)?;
-        let url = format!("https://{}/readyz", self.listen());
-        wait_until(PATIENCE, "the authority to be ready", || {
+        let url = format!("https://{}/{page}", self.listen());
+        wait_until(PATIENCE, "the authority to answer well", || {
             let asked = ["-k", "-s", "-f", "-m", "2", "-g", "-o", "/dev/null", &url];
             self.authority.run("curl", asked).is_ok()
         })?;
@@ -128,6 +155,33 @@ impl Overlay {
             .args(arguments)
             .env("XDG_CONFIG_HOME", self.folder.path())
             .run()?)
+    }
+
+    /// The same, and reads what it printed as JSON.
+    pub fn ask<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Value> {
+        let words = arguments.into_iter().map(|word| word.as_ref().to_owned());
+        let text = self.admin(words.chain(["--json".into()]))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Puts the authority out of the reach of one node, and the node out of the authority's. Neither is told.
+    pub fn cut_off(&self, node: &Node) -> Result<()> {
+        let (family, address) = match self.underlay {
+            Underlay::V4 => ("ip", format!("10.0.0.{AUTHORITY}")),
+            Underlay::V6 => ("ip6", format!("fd00:5::{AUTHORITY:x}")),
+        };
+        let rules = format!(
+            "table inet {CUT} {{\nchain in {{ type filter hook input priority 0; {family} saddr {address} drop; }}\n\
+             chain out {{ type filter hook output priority 0; {family} daddr {address} drop; }}\n}}\n"
+        );
+        let nft = node.host().command("nft").args(["-f", "-"]).input(rules);
+        Ok(nft.run().map(drop)?)
+    }
+
+    /// Undoes [`Self::cut_off`].
+    pub fn reconnect(&self, node: &Node) -> Result<()> {
+        let arguments = ["delete", "table", "inet", CUT];
+        Ok(node.host().run("nft", arguments).map(drop)?)
     }
 
     /// An invite for one node.

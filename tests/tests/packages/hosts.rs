@@ -5,19 +5,17 @@ use std::time::Duration;
 use tidegate_tests::{Lab, wait_until};
 
 use crate::{
+    authority::{NAME, STATE},
     made::{NEXT, NOW, package},
     node::{LATE, Node, SOON},
 };
 
-const URL: &str = "https://10.0.0.1:7443";
-const STATE: &str = "/var/lib/tidegate-authority";
-
 /// An upgrade may stop data for three seconds; a busy machine makes that five times as long.
 const LONGEST_GAP: Duration = Duration::from_secs(15);
 
-struct Site {
-    a: Node,
-    b: Node,
+pub(crate) struct Site {
+    pub(crate) a: Node,
+    pub(crate) b: Node,
     /// B's network before anything was installed.
     before: String,
     _lab: Lab,
@@ -28,14 +26,19 @@ fn a_network_lives_on_packages_from_install_to_purge() {
     let mut site = Site::boot();
     site.install();
     site.found();
+    site.lend_the_tls_key();
     site.join();
     site.names();
+    site.lacks_status_sockets();
+    site.measure();
     site.back_up();
     site.reboot();
     site.upgrade();
     site.revoke();
     site.remove();
     site.purge();
+    site.move_authority();
+    site.purge_everything();
 }
 
 impl Site {
@@ -47,6 +50,9 @@ impl Site {
         wait_until(SOON, "a to reach b", || a.reaches("10.0.0.2")).unwrap();
         let link_local = "ip -6 -brief address show host0 scope link -tentative | grep -q fe80";
         wait_until(SOON, "b's link-local address", || b.can(link_local)).unwrap();
+        for node in [&a, &b] {
+            node.sh(&format!("echo 10.0.0.1 {NAME} >>/etc/hosts"));
+        }
         let before = b.network();
         Self {
             a,
@@ -80,28 +86,6 @@ impl Site {
         assert_eq!(folder, "770 root tidegate\n700 tidegate tidegate\n");
     }
 
-    fn found(&self) {
-        let a = &self.a;
-        a.sh(&format!(
-            "tidegate-authority init --dir {STATE} --name demo --listen 10.0.0.1:7443"
-        ));
-        a.sh("systemctl enable --quiet --now tidegate-authority");
-        assert_eq!(a.unit("active", "tidegate-authority"), "active");
-        let login = format!(
-            "tidegate admin login {URL} --genesis {STATE}/genesis/genesis-1.json --key {STATE}/operator-first.key"
-        );
-        let tried = wait_until(SOON, "the authority", || a.can(&login));
-        assert!(tried.is_ok(), "{}", a.log("tidegate-authority"));
-        let user = a
-            .sh("ps -o user:20= -C tidegate-authority")
-            .trim()
-            .to_owned();
-        assert_eq!(user, "tidegate-authority");
-        let rights = a
-            .sh("grep CapEff /proc/$(systemctl show --value -p MainPID tidegate-authority)/status");
-        assert!(rights.trim().ends_with("0000000000000000"), "{rights}");
-    }
-
     fn join(&self) {
         let invite = self.a.sh("tidegate admin invite new --uses 2");
         for (node, name) in [(&self.a, "a"), (&self.b, "b")] {
@@ -123,11 +107,16 @@ impl Site {
         let (a, b) = (self.a.overlay_address(), self.b.overlay_address());
         self.a.await_reaching(&b);
         self.b.await_reaching(&a);
-        assert!(
-            self.b
-                .sh("ip route show proto tidegate")
-                .contains("10.211.0.0/16")
-        );
+        // By the name that the package gives to the protocol's number.
+        let routes = self.b.sh("ip route show proto tidegate");
+        assert!(routes.contains("10.211.0.0/16"), "{routes}");
+        for node in [&self.a, &self.b] {
+            assert_eq!(node.sh("find /var/log -iname '*tidegate*'"), "");
+            let first =
+                "journalctl --quiet --unit=tidegate --output=cat _COMM=tidegate | head -n 1";
+            let first = node.sh(first);
+            assert!(first.starts_with("{\"timestamp\":"), "{first}");
+        }
     }
 
     /// The polkit rule lets the agent tell systemd-resolved, and nobody else has to.
@@ -145,23 +134,29 @@ impl Site {
         );
     }
 
-    fn back_up(&self) {
-        let a = &self.a;
-        a.sh(
-            "umask 077; head -c 24 /dev/random | base64 >/etc/tidegate-authority/backup.passphrase",
-        );
-        let made = a.can("systemctl start tidegate-authority-backup.service");
-        assert!(made, "{}", a.log("tidegate-authority-backup"));
-        let backups = a.sh("stat -c '%a %U' /var/backups/tidegate-authority/*.backup");
-        assert_eq!(backups, "600 tidegate-authority\n");
-        a.sh("systemctl enable --quiet --now tidegate-authority-backup.timer");
-        let next = a.sh("systemctl list-timers --no-pager tidegate-authority-backup.timer");
-        assert!(next.contains("tidegate-authority-backup.service"), "{next}");
-        // It can be read again, elsewhere.
-        a.sh(
-            "tidegate-authority restore --dir /var/tmp/restored --from /var/backups/tidegate-authority/*.backup \
-             --passphrase-file /etc/tidegate-authority/backup.passphrase && rm -r /var/tmp/restored",
-        );
+    /// Where nobody may write to the folder for `wg show`, or it is missing, the agent says so and goes on.
+    fn lacks_status_sockets(&self) {
+        let (a, b) = (self.a.overlay_address(), &self.b);
+        let socket = "test -S /run/wireguard/tidegate.sock";
+        wait_until(SOON, "the status socket", || b.can(socket)).unwrap();
+        for spoil in [
+            "chown root:root /run/wireguard; chmod 0700 /run/wireguard",
+            "rm -r /run/wireguard",
+        ] {
+            b.sh(&format!("systemctl stop tidegate; {spoil}"));
+            let since = b.sh("date +@%s.%N");
+            b.sh("systemctl start tidegate");
+            b.await_reaching(&a);
+            let said = b.sh(&format!(
+                "journalctl --quiet --output=cat --unit=tidegate --since={}",
+                since.trim()
+            ));
+            assert!(said.contains("going on without `wg show`"), "{said}");
+        }
+        b.sh("systemctl stop tidegate; systemd-tmpfiles --create tidegate.conf");
+        b.sh("systemctl start tidegate");
+        wait_until(SOON, "the status socket again", || b.can(socket)).unwrap();
+        b.await_reaching(&a);
     }
 
     fn reboot(&mut self) {
@@ -173,7 +168,7 @@ impl Site {
         assert_eq!(self.b.overlay_address(), b);
     }
 
-    /// Pings go on while B gets a higher version; its settings stay as they were edited.
+    /// Pings go on while B and the authority get a higher version; settings stay as they were edited.
     fn upgrade(&self) {
         let b = self.b.overlay_address();
         let settings = self.b.sh("sha256sum /etc/tidegate/tidegate.toml");
@@ -185,6 +180,7 @@ impl Site {
         let count = || answers().trim().parse::<u32>().unwrap();
         wait_until(SOON, "pings", || count() > 10).unwrap();
         self.b.install(&[&package(NEXT, "tidegate", "deb")]);
+        self.upgrade_authority();
         let version = self
             .b
             .sh("dpkg-query --show --showformat '${Version}' tidegate");
@@ -243,14 +239,16 @@ impl Site {
         assert!(said.contains("Deleting /var/lib/tidegate"), "{said}");
         assert_eq!(self.b.traces(), "");
         assert_eq!(self.b.network(), self.before);
+    }
+
+    fn purge_everything(&self) {
         let said = self.a.apt("purge tidegate tidegate-authority");
         assert!(said.contains(&format!("Deleting {STATE}")), "{said}");
-        assert!(
-            said.contains("The backups in /var/backups/tidegate-authority stay"),
-            "{said}"
+        let stay = "The backups in /var/backups/tidegate-authority stay";
+        assert!(said.contains(stay), "{said}");
+        self.a.sh(
+            "rm -r /var/backups/tidegate-authority /root/.config/tidegate /etc/credstore/tidegate-*",
         );
-        self.a
-            .sh("rm -r /var/backups/tidegate-authority /root/.config/tidegate");
         assert_eq!(self.a.traces(), "");
     }
 }

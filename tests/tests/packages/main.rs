@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod authority;
 mod contents;
 mod hosts;
 mod lint;
 mod made;
+mod metrics;
 mod node;
+mod tryout;

@@ -19,84 +19,11 @@ use crate::keys::{Drawn, Renewed};
 use crate::output::{Ask, AskKind};
 use crate::status::{ClockSource, State, Stopped};
 use crate::time::{Now, Reason, Timeout};
+use crate::want::{Starts, Want};
 
 /// Between two heartbeats, and how much of it varies.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 const HEARTBEAT_JITTER: u64 = 2_000;
-
-/// Something that is asked for until it is there.
-pub(super) struct Want {
-    wanted: bool,
-    backoff: Backoff,
-}
-
-impl Want {
-    const fn new(pauses: &'static [u64]) -> Self {
-        Self {
-            wanted: false,
-            backoff: Backoff::new(pauses),
-        }
-    }
-
-    pub(super) fn want(&mut self) {
-        self.wanted = true;
-    }
-
-    pub(super) fn done(&mut self) {
-        self.wanted = false;
-        self.backoff.cancel();
-    }
-
-    pub(super) fn hurry(&mut self) {
-        self.backoff.cancel();
-    }
-
-    /// Once for each time that it was wanted, however that ends; the pauses stay.
-    fn once(&mut self, now: Mono) -> bool {
-        let due = self.is_due(now);
-        self.wanted &= !due;
-        due
-    }
-
-    /// True if it is to be asked for now.
-    fn is_due(&mut self, now: Mono) -> bool {
-        let due = self.wanted && self.backoff.is_due(now);
-        if due {
-            self.backoff.attempt(now);
-        }
-        due
-    }
-
-    fn next(&self) -> Option<Mono> {
-        self.backoff.next().filter(|_| self.wanted)
-    }
-}
-
-/// A data plane that ran this long did not fail at its start.
-const STEADY: Duration = Duration::from_secs(60);
-
-/// Starts of the data plane: at once, and after failures with pauses.
-pub(super) struct Starts {
-    backoff: Backoff,
-    begun: Option<Mono>,
-}
-
-impl Starts {
-    pub(super) fn try_begin(&mut self, now: Mono) -> bool {
-        let due = self.backoff.is_due(now);
-        if due {
-            self.begun = Some(now);
-        }
-        due
-    }
-
-    pub(super) fn failed(&mut self, now: Mono) {
-        if self.begun.is_some_and(|begun| now.since(begun) > STEADY) {
-            self.backoff.cancel();
-        }
-        self.backoff.attempt(now);
-    }
-}
 
 /// Everything that is asked for, and when.
 pub(super) struct Asks {
@@ -106,6 +33,7 @@ pub(super) struct Asks {
     /// Everything anew, because something did not arrive as the authority has signed it.
     pub(super) again: Want,
     pub(super) record: Want,
+    pub(super) recovery: Want,
     list: Backoff,
     enroll: Backoff,
     pub(super) plane: Starts,
@@ -115,6 +43,8 @@ pub(super) struct Asks {
     /// How far off the wall clock was when that was told.
     pub(super) clock_told: Option<i64>,
     signed_record: Option<Signed<PeerRecord>>,
+    /// Whether a record is to be signed.
+    record_due: bool,
 }
 
 impl Asks {
@@ -125,16 +55,15 @@ impl Asks {
             resync: Want::new(&[1, 4, 15, 60, 300, 600]),
             again: Want::new(&[2, 4, 15, 60, 300, 600]),
             record: Want::new(&[2, 4, 15, 60]),
+            recovery: Want::new(&[2, 5, 15, 60, 600]),
             list: Backoff::new(&[5, 10]),
             enroll: Backoff::new(&[5, 15, 30]),
-            plane: Starts {
-                backoff: Backoff::new(&[1, 2, 5, 15, 60]),
-                begun: None,
-            },
+            plane: Starts::new(&[1, 2, 5, 15, 60]),
             heartbeat_at: None,
             retirement: None,
             clock_told: None,
             signed_record: None,
+            record_due: false,
         }
     }
 
@@ -150,6 +79,7 @@ impl Member {
     /// Everything was tried too often for nothing is tried again at once.
     pub(super) fn stream_opened(&mut self, now: Now) {
         self.stream = true;
+        self.asks.recovery.done();
         self.renewal.backoff.cancel();
         self.receipts.hurry();
         for want in [
@@ -163,8 +93,19 @@ impl Member {
         self.asks.heartbeat_at = Some(now.boot);
     }
 
-    pub(super) fn answered(&mut self, kind: AskKind, answer: &Answer) {
+    /// Who is refused may be on the list, which is public.
+    pub(super) fn stream_refused(&mut self, code: &str) {
+        self.stream = false;
+        self.asks.list.cancel();
+        self.heard_no(code);
+    }
+
+    pub(super) fn answered(&mut self, kind: AskKind, answer: &Answer, now: Now) {
+        if let Answer::Failed(Failure::Refused { code, .. }) = answer {
+            self.heard_no(code);
+        }
         match (kind, answer) {
+            (AskKind::Recovery, answer) => self.reported(answer, now),
             (AskKind::Receipt, Answer::Done) => self.receipts.taken(),
             (AskKind::Receipt, Answer::Failed(Failure::Refused { .. })) => self.receipts.refused(),
             (AskKind::Record, Answer::Done) => self.asks.record.done(),
@@ -176,6 +117,8 @@ impl Member {
     }
 
     pub(super) fn ask_what_is_due(&mut self, now: Now) {
+        self.sign_record(now);
+        self.report_what_is_held(now);
         if self.recent.wish == Wish::Down || self.trust.siblings().is_some() {
             return;
         }
@@ -351,12 +294,18 @@ impl Member {
         self.outbox.tell(Event::Receipt(place));
     }
 
-    /// Tells where this host may be reached, if that has changed.
-    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>, now: Now) {
-        if self.endpoints == endpoints && self.asks.signed_record.is_some() {
+    /// Notes where this host may be reached.
+    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>) {
+        self.asks.record_due |= self.endpoints != endpoints || self.asks.signed_record.is_none();
+        self.endpoints = endpoints;
+    }
+
+    /// Tells where this host may be reached, if that has changed. A record that is dated by a clock that is wrong would be
+    /// refused, so it waits for the authority's time.
+    pub(super) fn sign_record(&mut self, now: Now) {
+        if !self.asks.record_due || self.clock.source() != ClockSource::Statement {
             return;
         }
-        self.endpoints = endpoints;
         let Some(sequence) = self.following(self.floors.record, now) else {
             return;
         };
@@ -377,6 +326,7 @@ impl Member {
         self.floors.record = sequence;
         self.saver.soon(FileName::Floors, now);
         self.asks.signed_record = Some(signed);
+        self.asks.record_due = false;
         self.asks.record.done();
         self.asks.record.want();
     }
@@ -391,10 +341,11 @@ impl Member {
             &asks.resync,
             &asks.again,
             &asks.record,
+            &asks.recovery,
         ];
         let mut due: Vec<_> = wants.iter().filter_map(|want| want.next()).collect();
         due.extend(self.receipts.next());
-        due.extend(asks.plane.backoff.next().filter(|_| self.plane.is_none()));
+        due.extend(asks.plane.next().filter(|_| self.plane.is_none()));
         due.extend(asks.list.next().into_iter().chain(asks.enroll.next()));
         due.extend(self.renewal.backoff.next());
         let mut due: Vec<_> = due.into_iter().map(of(Reason::Retry)).collect();

@@ -224,7 +224,7 @@ impl Member {
     fn roster_refused(&mut self, error: &RosterRefusal) {
         match error {
             RosterRefusal::Verify(error) => self.refuse_document("roster", error),
-            RosterRefusal::Apply(_) | RosterRefusal::NoBase => {
+            RosterRefusal::Apply(_) | RosterRefusal::NoBase | RosterRefusal::TooMany => {
                 self.asks.resync.want();
                 self.refuse("roster", error);
             }

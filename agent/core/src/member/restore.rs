@@ -301,11 +301,16 @@ impl Member {
         let Some(kept) = self.readable::<KeptGrants>(files, FileName::Grants) else {
             return;
         };
-        let (grants, retired) = kept.into_parts();
+        let (grants, retired, ended) = kept.into_parts();
         self.grants = Grants::after(self.floors.retired.max(retired));
+        self.grants.note_ended(ended);
         for kept in grants {
             match self.restored_grant(kept, now) {
                 Ok(held) => self.grants.hold(held),
+                // Its lease ended while nobody was here to erase it.
+                Err(GrantError::Verify(VerifyError::Expired(at))) => {
+                    self.grants.note_ended(Some(at))
+                }
                 Err(error) => self.refuse_file(FileName::Grants, error),
             }
         }

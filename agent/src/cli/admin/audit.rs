@@ -30,8 +30,8 @@ pub(super) enum Audit {
 /// The last records.
 #[derive(Args, Debug)]
 pub(super) struct Tail {
-    /// How many records to begin with
-    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20)]
+    /// How many records to begin with, at most 500
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     lines: u32,
     /// Go on until interrupted
     #[arg(long, short)]
@@ -57,26 +57,14 @@ impl Audit {
 
 impl Tail {
     async fn run(self, desk: &Desk) -> Result<(), Failure> {
-        let mut after = Sequence::default();
-        let mut last = std::collections::VecDeque::new();
-        loop {
-            let page = desk.operator.audit(after, PAGE).await?;
-            for record in page.records.iter() {
-                after = record.record.sequence;
-                last.push_back(record.clone());
-                if last.len() > self.lines as usize {
-                    last.pop_front();
-                }
-            }
-            if page.next.is_none() {
-                break;
-            }
-        }
-        for record in &last {
+        let end = desk.operator.audit_end(self.lines).await?;
+        let mut last = Sequence::default();
+        for record in end.records.iter() {
+            last = record.record.sequence;
             desk.console.show(record, || line(record))?;
         }
         if self.follow {
-            follow(desk, after).await
+            follow(desk, last).await
         } else {
             Ok(())
         }

@@ -1,9 +1,11 @@
 //! Nodes: seeing them, letting them in, turning them away.
 
+use std::net::IpAddr;
+
 use clap::Args;
 use tidegate::admin::{facts, list, moment, or_dash, table};
 use tidegate::client::{NodeFilter, NodeRef};
-use tidegate_proto::api::{Approval, Decision, NodeStatus, NodeView};
+use tidegate_proto::api::{Approval, Decision, NodeStatus, NodeView, Presence};
 use tidegate_proto::{BoundedSet, NodeName, Prefix, Reason, Role, Tag, UnixTime};
 
 use super::desk::Desk;
@@ -62,29 +64,16 @@ fn row(node: &NodeView, now: UnixTime) -> [String; 8] {
 
 /// All that is known of one node.
 pub(super) fn description(node: &NodeView, now: UnixTime) -> String {
-    let presence = node.presence.as_ref();
-    facts([
+    let certificate = node.not_after.map(|end| moment(end, now));
+    let (since, ago) = (node.since, moment(node.since, now));
+    let addresses = node.ipv4.map(IpAddr::from).into_iter();
+    let addresses = addresses.chain(node.ipv6.map(IpAddr::from));
+    let mut all = vec![
         ("name", node.name.to_string()),
         ("node", node.node.to_string()),
-        (
-            "status",
-            format!(
-                "{} (since {}, {})",
-                node.status,
-                node.since,
-                moment(node.since, now)
-            ),
-        ),
+        ("status", format!("{} (since {since}, {ago})", node.status)),
         ("reason", node.reason.to_string()),
-        (
-            "addresses",
-            list(
-                node.ipv4
-                    .map(|a| a.to_string())
-                    .into_iter()
-                    .chain(node.ipv6.map(|a| a.to_string())),
-            ),
-        ),
+        ("addresses", list(addresses)),
         ("roles", list(node.roles.iter())),
         ("tags", list(node.tags.iter())),
         ("routes", list(node.routes.iter())),
@@ -92,46 +81,35 @@ pub(super) fn description(node: &NodeView, now: UnixTime) -> String {
         ("serial", or_dash(node.serial)),
         (
             "certificate",
-            node.not_after
-                .map(|end| format!("ends {}", moment(end, now)))
-                .unwrap_or_default(),
+            certificate.map_or_else(String::new, |end| format!("ends {end}")),
         ),
         ("identity", node.identity.to_string()),
         ("wireguard", node.wireguard.to_string()),
         ("enrolled", node.enrolled_at.to_string()),
-        (
-            "last seen",
-            presence
-                .map(|p| moment(p.last_seen, now))
-                .unwrap_or_default(),
-        ),
+    ];
+    let presence = node.presence.iter();
+    all.extend(presence.flat_map(|presence| seen(presence, now)));
+    facts(all)
+}
+
+fn seen(presence: &Presence, now: UnixTime) -> [(&'static str, String); 5] {
+    let (list, policy) = (presence.list.sequence, presence.policy);
+    let roster = presence.roster;
+    [
+        ("last seen", moment(presence.last_seen, now)),
         (
             "seen from",
             presence
-                .and_then(|p| p.seen_from)
-                .map(|a| a.to_string())
-                .unwrap_or_default(),
+                .seen_from
+                .map_or_else(String::new, |from| from.to_string()),
         ),
-        (
-            "program",
-            presence.map(|p| p.program.to_string()).unwrap_or_default(),
-        ),
+        ("program", presence.program.to_string()),
         (
             "in force",
-            presence
-                .map(|p| {
-                    format!(
-                        "list {}, policy {}, roster {}",
-                        p.list.sequence, p.policy, p.roster
-                    )
-                })
-                .unwrap_or_default(),
+            format!("list {list}, policy {policy}, roster {roster}"),
         ),
-        (
-            "peers",
-            presence.map(|p| p.peers.to_string()).unwrap_or_default(),
-        ),
-    ])
+        ("peers", presence.peers.to_string()),
+    ]
 }
 
 /// Shows one node.

@@ -119,10 +119,32 @@ fn health(talk: &Talk) -> Vec<Finding> {
         .map(|check| Finding {
             name: "running",
             level: check.level,
+            fix: fix(&check.name).map(str::to_owned),
             detail: format!("{}: {}", check.name, check.detail),
-            fix: None,
         })
         .collect()
+}
+
+/// What to do about a check of the daemon that is not healthy.
+fn fix(check: &str) -> Option<&'static str> {
+    Some(match check {
+        "membership" => {
+            "`tidegate up` if it is down; otherwise, if it does not pass, ask the network's operators"
+        }
+        "data-plane" => "journalctl -u tidegate; then systemctl restart tidegate",
+        "host-network" => "change what is in the way; `tidegate status` names it",
+        "authority" => {
+            "see whether this host reaches it: `tidegate netcheck`, a proxy, a firewall, DNS"
+        }
+        "epoch" | "revocation-list" => {
+            "they come by themselves once the authority is reached: `tidegate netcheck`"
+        }
+        "certificate" => "ask the network's operators why it is not renewed",
+        "clock" => "timedatectl set-ntp true",
+        "storage" => "make room, or repair the disk under the state directory: df -h, dmesg",
+        "names" => "systemctl enable --now systemd-resolved, or see tidegate-dns(8)",
+        _ => return None,
+    })
 }
 
 fn tun() -> Finding {
@@ -215,7 +237,10 @@ fn conflicts(config: &Config, complaints: Option<&[String]>) -> Finding {
 
 fn clock(clock: Option<(&str, i64)>) -> Finding {
     match clock {
-        None | Some(("none", _)) => unknown("clock", "the authority's time is not known"),
+        None | Some(("none", _)) => unknown(
+            "clock",
+            "the authority's time is not known; it is compared once the daemon runs and reaches it",
+        ),
         Some((_, ahead)) if ahead.unsigned_abs() > 5_000 => Finding {
             name: "clock",
             level: Level::Degraded,
@@ -320,7 +345,7 @@ fn firewall(config: &Config) -> Finding {
             config.port
         ),
         fix: Some(format!(
-            "nft add rule inet filter input udp dport {} accept",
+            "allow it, such as: nft insert rule inet filter input udp dport {} accept",
             config.port
         )),
     }

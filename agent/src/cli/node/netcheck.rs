@@ -44,10 +44,11 @@ impl Netcheck {
 }
 
 fn text(found: &Found<'_>) -> String {
+    let url = &found.authority.url;
     let authority = match (&found.authority.trouble, found.authority.stream) {
-        (_, true) => "reachable".to_owned(),
+        (_, true) => format!("{url}, connected"),
         (Some(trouble), false) => trouble.clone(),
-        (None, false) => "not asked yet".to_owned(),
+        (None, false) => format!("{url}, not connected yet"),
     };
     let rows = found.peers.iter().map(|peer| {
         let state = match (peer.latency_us, peer.endpoint) {
@@ -68,8 +69,7 @@ fn text(found: &Found<'_>) -> String {
         "No peers.",
     );
     format!(
-        "authority  {} ({authority})\nUDP port   {}\noffloads   {}\nanswering  {} of {} peers\n\n{peers}",
-        found.authority.url,
+        "authority  {authority}\nUDP port   {}\noffloads   {}\nanswering  {} of {} peers\n\n{peers}",
         or_dash(found.port),
         list(found.offloads),
         found.reached,

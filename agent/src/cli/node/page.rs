@@ -102,8 +102,18 @@ pub(super) fn peers(status: &StatusView) -> String {
             "EPOCH",
         ],
         status.peers.iter().map(row),
-        "No peers: the policy lets this node talk to nobody, or nobody else has joined.",
+        &no_peers(status),
     )
+}
+
+fn no_peers(status: &StatusView) -> String {
+    match status.state {
+        NodeState::Up => {
+            "No peers: the policy lets this node talk to nobody, or nobody else has joined."
+                .to_owned()
+        }
+        _ => format!("No peers now: {}", status.explanation),
+    }
 }
 
 fn row(peer: &PeerView) -> [String; 8] {

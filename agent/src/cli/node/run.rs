@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use tidegate::config::{CONFIG, SOCKET, STATE};
 use tidegate::daemon;
 use tidegate::local::{Client, ClientError, Reply, Request};
-use tidegate::state::StateDirectory;
+use tidegate::state::{Membership, StateDirectory, StateError};
 use tidegate_netconfig::Host;
 use tidegate_netconfig::desired::Marks;
 
 use super::{Talk, odd};
-use crate::cli::{Failure, print};
+use crate::cli::Failure;
 
 /// Runs the daemon.
 #[derive(Args, Debug)]
@@ -49,16 +50,22 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    pub(crate) fn run(self, request: &Request) -> Result<(), Failure> {
-        done(&self.talk, request)
+    /// `said` is what people are told when it is done.
+    pub(crate) fn run(self, request: &Request, said: &str) -> Result<(), Failure> {
+        done(&self.talk, request, said)
     }
 }
 
-fn done(talk: &Talk, request: &Request) -> Result<(), Failure> {
+fn done(talk: &Talk, request: &Request, said: &str) -> Result<(), Failure> {
     match talk.ask(request)? {
-        Reply::Done => Ok(()),
+        Reply::Done => talk.show(&Done { done: true }, || format!("{said}\n")),
         _ => Err(odd()),
     }
+}
+
+#[derive(Serialize)]
+struct Done {
+    done: bool,
 }
 
 /// Logs more or less.
@@ -72,16 +79,16 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        done(&self.talk, &Request::Log { level: self.level })
+        let said = format!("The daemon logs {} from now on.", self.level);
+        done(&self.talk, &Request::Log { level: self.level }, &said)
     }
 }
 
 /// Leaves the network for good.
 #[derive(Args, Debug)]
 pub(crate) struct Leave {
-    /// The daemon's socket
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    talk: Talk,
     /// The state directory, where no daemon runs
     #[arg(long, value_name = "DIR", default_value = STATE)]
     state_dir: PathBuf,
@@ -89,27 +96,34 @@ pub(crate) struct Leave {
 
 impl Leave {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        match Client::new(&self.socket).ask(&Request::Leave {}) {
+        match Client::new(&self.talk.socket).ask(&Request::Leave {}) {
             Ok(Reply::Done) => {}
             Ok(_) => return Err(odd()),
             Err(ClientError::NoDaemon { .. }) => self.leave_alone()?,
             Err(error) => return Err(error.into()),
         }
-        print(
-            "This host has left the network; its keys are erased, and its network is as it was.\n",
-        )
+        self.talk.show(&Done { done: true }, || {
+            "This host has left the network; its keys are erased, and its network is as it was.\n"
+                .to_owned()
+        })
     }
 
     /// Without a daemon: undoes what it has left, and erases the identity.
     fn leave_alone(&self) -> Result<(), Failure> {
-        let refused = |error: tidegate::state::StateError| Failure {
+        let refused = |error: StateError| Failure {
             exit: error.exit(),
             message: error.to_string(),
         };
         let directory = StateDirectory::open(&self.state_dir).map_err(refused)?;
+        let joined = Membership::check_none(&directory).is_err();
         Host::open(directory.path(), Marks::default())
             .and_then(|mut host| host.undo())
             .map_err(Failure::new)?;
-        directory.empty().map_err(refused)
+        directory.empty().map_err(refused)?;
+        if joined {
+            Ok(())
+        } else {
+            Err(refused(StateError::NotJoined))
+        }
     }
 }

@@ -14,10 +14,13 @@ use tidegate_proto::UnixTime;
 use super::{Talk, exit_of, page};
 use crate::cli::{Failure, print};
 
+/// Home, and clear the screen.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
 /// Shows how it stands.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
-    /// Show it again each second
+    /// Show it again each second; as JSON, one line each
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -28,13 +31,15 @@ impl Status {
     pub(crate) fn run(self) -> Result<(), Failure> {
         loop {
             let status = self.talk.status(true)?;
-            if self.watch && !self.talk.json {
-                print("\u{1b}[H\u{1b}[2J")?; // home, and clear the screen
-            }
-            self.talk.show(&*status, || page::status(&status))?;
             if !self.watch {
+                self.talk.show(&*status, || page::status(&status))?;
                 return judge(&status);
             }
+            let page = match self.talk.json {
+                true => serde_json::to_string(&status).map_err(Failure::new)? + "\n",
+                false => format!("{CLEAR}{}", page::status(&status)),
+            };
+            print(&page)?;
             std::thread::sleep(Duration::from_secs(1));
         }
     }

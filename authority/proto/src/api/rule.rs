@@ -146,6 +146,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// Every name that an event has in the stream.
+    pub const NAMES: &'static [&'static str] = &[
+        "genesis", "list", "policy", "node", "record", "grants", "audit", "cut-off",
+    ];
+
     /// The event's name in the stream.
     pub fn name(&self) -> &'static str {
         match self {

@@ -63,6 +63,17 @@ pub enum StreamEvent {
 }
 
 impl StreamEvent {
+    /// Every name that an event has in the stream.
+    pub const NAMES: &'static [&'static str] = &[
+        "genesis",
+        "list",
+        "certificate",
+        "policy",
+        "roster",
+        "record",
+        "grant",
+    ];
+
     /// The event's name in the stream.
     pub fn name(&self) -> &'static str {
         match self {

@@ -4,7 +4,8 @@
     reason = "panicking is how a decoder reports"
 )]
 
-use tidegate::dns::message::{Answer, Code, Data, Name, Query};
+use tidegate::dns::message::{Answer, Code, Data, Query};
+use tidegate::dns::name::Name;
 use tidegate::dns::zone::Zone;
 use tidegate::local::Request;
 

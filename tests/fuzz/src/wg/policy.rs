@@ -5,8 +5,7 @@ use super::script::Script;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tidegate_wg::packet::{Packet, Transport};
 use tidegate_wg::{
-    Destinations, Direction, Filter, IcmpKind, PeerId, Peers, Ports, Prefix, Protocols, Routes,
-    Rule,
+    Addresses, Direction, Filter, IcmpKind, PeerId, Peers, Ports, Prefix, Protocols, Routes, Rule,
 };
 
 /// A table of routes and addresses near them: each look-up equals a walk over all prefixes.
@@ -124,24 +123,24 @@ fn rule(script: &mut Script<'_>) -> Rule {
         4 => Protocols::Icmp(IcmpKind::Any),
         _ => Protocols::Number(script.byte()),
     };
-    let destinations = match script.below(3) {
-        0 => Destinations::Any,
-        1 => Destinations::Within(Vec::new()),
-        _ => {
-            let prefix = Prefix::new(inner(script.below(4)), 24 + script.below(9));
-            Destinations::Within(
-                prefix
-                    .into_iter()
-                    .chain([Prefix::host(inner6(1))])
-                    .collect(),
-            )
-        }
-    };
     Rule {
         direction,
         peers,
         protocols,
-        destinations,
+        sources: addresses(script),
+        destinations: addresses(script),
+    }
+}
+
+fn addresses(script: &mut Script<'_>) -> Addresses {
+    match script.below(3) {
+        0 => Addresses::Any,
+        1 => Addresses::Within(Vec::new()),
+        _ => {
+            let prefix = Prefix::new(inner(script.below(4)), 24 + script.below(9));
+            let host = Prefix::host(inner6(1));
+            Addresses::Within(prefix.into_iter().chain([host]).collect())
+        }
     }
 }
 
@@ -177,12 +176,8 @@ fn says(rule: &Rule, from: PeerId, packet: &Packet) -> bool {
         Peers::Any => true,
         Peers::These(peers) => peers.contains(&from),
     };
-    let destinations = match &rule.destinations {
-        Destinations::Any => true,
-        Destinations::Within(prefixes) => prefixes
-            .iter()
-            .any(|prefix| same_bits(*prefix, packet.destination)),
-    };
+    let (from, to) = (packet.source, packet.destination);
+    let addresses = lies_in(&rule.sources, from) && lies_in(&rule.destinations, to);
     let icmp = if packet.source.is_ipv4() { 1 } else { 58 };
     let protocols = match &rule.protocols {
         Protocols::Any => true,
@@ -198,7 +193,14 @@ fn says(rule: &Rule, from: PeerId, packet: &Packet) -> bool {
         Protocols::Icmp(IcmpKind::Any) => packet.protocol == icmp,
         Protocols::Number(number) => packet.protocol == *number,
     };
-    peers && destinations && protocols
+    peers && addresses && protocols
+}
+
+fn lies_in(addresses: &Addresses, address: IpAddr) -> bool {
+    match addresses {
+        Addresses::Any => true,
+        Addresses::Within(prefixes) => prefixes.iter().any(|prefix| same_bits(*prefix, address)),
+    }
 }
 
 fn holds(ports: &Ports, port: u16) -> bool {
