@@ -1,8 +1,8 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-cutoff bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-agents bench-authority bench-cutoff bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := demo agent_lease agent_bound agent_rotation debian dataplane_long packages authority_durability authority_schema
+LONG_TESTS := demo agent_lease agent_bound agent_rotation agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ fuzz: ## every decoder against libFuzzer, FUZZ_SECONDS each; TARGET=x for one
 bench: ## what one core does per second
 	cargo bench -q -p tidegate-proto --bench speed
 	cargo bench -q -p tidegate-wg --bench engine
+
+bench-agents: tools ## fifty agents on this machine: memory, CPU, joining, cut-off, about three minutes, as root (ARGS="--nodes 20")
+	cargo build --release -p tidegate-authority -p tidegate
+	cargo run --release -p tidegate-tests --bin bench-agents -- $(ARGS)
 
 bench-authority: ## what an authority does per second, with its clients beside it, about ten minutes, as root (ARGS="--kills 0")
 	cargo build --release -p tidegate-authority -p tidegate

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -31,7 +31,7 @@ impl Overlay {
         self.start_unready_authority()
     }
 
-    fn keep(&self, what: &str, direction: &str, backup: &PathBuf) -> Result<()> {
+    fn keep(&self, what: &str, direction: &str, backup: &Path) -> Result<()> {
         let (dir, passphrase) = (self.dir(), self.folder().join("passphrase"));
         fs::write(&passphrase, "five random words of ours\n")?;
         fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600))?;
