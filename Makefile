@@ -10,7 +10,7 @@ help: ## this list
 demo: ## Tidegate at work on this machine, in about a minute, as root (ARGS=--json)
 	@tests/install-tools demo >&2
 	@cargo build --locked -p tidegate -p tidegate-authority -p tidegate-tests --bin tidegate --bin tidegate-authority --bin demo
-	@cargo run -q --locked -p tidegate-tests --bin demo -- $(ARGS)
+	@$${CARGO_TARGET_DIR:-target}/debug/demo $(ARGS)
 
 build: ## build everything
 	cargo build --workspace --all-targets
@@ -68,8 +68,8 @@ bench-authority: ## what an authority does per second, with its clients beside i
 
 bench-cutoff: ## how fast a node is out, in, and back: a hundred revocations under load, ten minutes, as root (ARGS="--rounds 5")
 	tests/install-tools demo >&2
-	cargo build --release --locked -p tidegate -p tidegate-authority --bins
-	cargo run --release --locked -p tidegate-tests --bin bench-cutoff -- $(ARGS)
+	cargo build --release --locked -p tidegate -p tidegate-authority -p tidegate-tests --bin tidegate --bin tidegate-authority --bin bench-cutoff
+	$${CARGO_TARGET_DIR:-target}/release/bench-cutoff $(ARGS)
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale

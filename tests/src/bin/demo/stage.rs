@@ -1,11 +1,10 @@
 //! The network: an authority and three hosts.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tidegate_tests::overlay::{Node, Overlay, Underlay};
+use tidegate_tests::overlay::{Node, Overlay, Timing, Underlay};
 use tidegate_tests::wait_until;
 
 use crate::voice::Voice;
@@ -15,12 +14,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long things last here. Epoch and overlap are the shortest that there are; a network that is no demo lives with
 /// the defaults, which are minutes.
-const EPOCHS: [(&str, &str); 4] = [
-    ("epoch", "2s"),
-    ("overlap", "500ms"),
-    ("lead", "1s"),
-    ("offline_tolerance", "5s"),
-];
+const TIMING: Timing = Timing {
+    epoch: "2s",
+    overlap: "500ms",
+    lead: "1s",
+    offline_tolerance: "5s",
+    certificate: "1h",
+};
 
 /// Everybody who takes part.
 pub(crate) struct Stage {
@@ -34,12 +34,9 @@ impl Stage {
     /// Founds the network and has everybody join. Says how long each took from its admission to its first answered ping.
     pub(crate) fn set(voice: &Voice) -> Result<(Self, Value)> {
         voice.act("1. An authority, and three hosts that join with an invite")?;
-        let mut overlay = voice.step("the authority is founded, and serves", || {
-            Overlay::new(Underlay::V4)
-        })?;
-        voice.step(
-            "its policy: epochs of 2 s, so that there is something to see",
-            || shorten(&overlay),
+        let mut overlay = voice.step(
+            "the authority is founded, with epochs of 2 s, and serves",
+            || Overlay::timed(Underlay::V4, &TIMING),
         )?;
         let server = voice.step("server joins", || overlay.node("server"))?;
         let (backup, first) = join(voice, &mut overlay, "backup", &server)?;
@@ -69,31 +66,12 @@ fn join(voice: &Voice, overlay: &mut Overlay, name: &str, other: &Node) -> Resul
     Ok((node, u64::try_from(took.as_millis())?))
 }
 
-/// Puts a policy with short epochs in force before anybody is admitted.
-fn shorten(overlay: &Overlay) -> Result<()> {
-    let policy = overlay.admin(["policy", "get"])?;
-    let lines = policy.lines().map(|line| {
-        let setting = EPOCHS
-            .iter()
-            .find(|(key, _)| line.starts_with(&format!("{key} = ")));
-        match setting {
-            Some((key, value)) => format!("{key} = \"{value}\"\n"),
-            None => format!("{line}\n"),
-        }
-    });
-    let file = overlay.folder().join("policy.toml");
-    fs::write(&file, lines.collect::<String>())?;
-    overlay.admin(["policy".as_ref(), "put".as_ref(), file.as_os_str()])?;
-    // Nobody has a key to the first epoch yet, which was opened under the defaults.
-    overlay.admin(["epoch", "rotate"])?;
-    Ok(())
-}
-
 /// The settings, for whoever reads the timeline.
 pub(crate) fn epochs_as_json() -> Value {
-    EPOCHS
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    json!({
+        "epoch": TIMING.epoch,
+        "overlap": TIMING.overlap,
+        "lead": TIMING.lead,
+        "offline_tolerance": TIMING.offline_tolerance,
+    })
 }
