@@ -131,7 +131,7 @@ fn scripts_are_shell() {
 }
 
 #[test]
-fn no_build_path_is_in_a_program_and_symbols_are_apart() {
+fn symbols_are_apart() {
     for (name, files) in PROGRAMS {
         let root = tempfile::tempdir().unwrap();
         for package in [name.to_owned(), format!("{name}-dbgsym")] {
@@ -142,12 +142,6 @@ fn no_build_path_is_in_a_program_and_symbols_are_apart() {
         }
         let programs = files.iter().filter(|file| file.contains("/bin/"));
         for program in programs.map(|file| root.path().join(file)) {
-            let home = std::env::var("HOME").unwrap();
-            let cargo = std::env::var("CARGO_HOME").unwrap_or(format!("{home}/.cargo"));
-            let here = fs::canonicalize(ROOT).unwrap();
-            run(Command::new(format!("{ROOT}/packaging/check-paths"))
-                .args([here.as_os_str(), cargo.as_ref()])
-                .arg(&program));
             let notes = run(Command::new("readelf").arg("--notes").arg(&program));
             let id = notes.split_once("Build ID: ").unwrap().1;
             let id = id.split_whitespace().next().unwrap();
@@ -161,7 +155,7 @@ fn no_build_path_is_in_a_program_and_symbols_are_apart() {
     }
 }
 
-/// The check itself finds a path that is there.
+/// What packaging/build asks of all that is compiled for shipping, and in continuous integration, finds a path.
 #[test]
 fn a_build_path_would_be_found() {
     let folder = tempfile::tempdir().unwrap();
