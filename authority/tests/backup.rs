@@ -48,15 +48,8 @@ async fn events(authority: &Authority) -> Vec<String> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_beside_a_running_authority_comes_back_whole_and_recovering() {
-    let folder = with_authority();
-    let serving = DataDir::open(&folder.path("data"))
-        .unwrap()
-        .lock(Work::Serve)
-        .unwrap();
-    let running = opened(&folder.path("data")).await;
-    running.tick().await.unwrap();
+/// Backs up while epochs are begun without a pause.
+async fn back_up_while_busy(folder: &Folder, running: &Authority) {
     let stop = Arc::new(AtomicBool::new(false));
     let busy = tokio::spawn({
         let (authority, stop) = (running.clone(), Arc::clone(&stop));
@@ -70,31 +63,27 @@ async fn a_backup_beside_a_running_authority_comes_back_whole_and_recovering() {
     stop.store(true, Ordering::SeqCst);
     busy.await.unwrap();
     assert!(said.contains("try it once"), "{said}");
-    assert!(
-        events(&running)
-            .await
-            .contains(&Event::BackupMade.to_string())
-    );
-    assert_eq!(folder.mode("backup"), 0o600);
+    let made = Event::BackupMade.to_string();
+    assert!(events(running).await.contains(&made));
+}
 
+/// Nothing of what is in it can be read, by anybody but its owner or by them.
+fn check_sealed(folder: &Folder) {
+    assert_eq!(folder.mode("backup"), 0o600);
     let bytes = folder.read("backup");
     for secret in ["authority.key", "tls.key", "root.key", "at-rest.key"] {
         let text = folder.read(&format!("data/{secret}"));
         let middle = &text[text.len() / 2 - 8..text.len() / 2 + 8];
-        assert!(
-            !bytes.windows(16).any(|window| window == middle),
-            "{secret}"
-        );
+        let found = bytes.windows(16).any(|window| window == middle);
+        assert!(!found, "{secret}");
     }
     assert!(!bytes.windows(15).any(|window| window == b"SQLite format 3"));
     assert!(!folder.path("data/.backup.db").exists());
+}
 
-    let said = folder.done(RESTORE);
-    assert!(
-        said.contains("Never let the authority that it was copied from run again"),
-        "{said}"
-    );
-    for name in [
+/// Every file is back as it was, but for the keys that do not belong there.
+fn check_files(folder: &Folder) {
+    let back = [
         "authority.key",
         "at-rest.key",
         "tls.key",
@@ -103,60 +92,60 @@ async fn a_backup_beside_a_running_authority_comes_back_whole_and_recovering() {
         "authority.toml",
         "policy.toml",
         "genesis/genesis-1.json",
-    ] {
-        let (was, is) = (
-            folder.read(&format!("data/{name}")),
-            folder.read(&format!("back/{name}")),
-        );
-        assert_eq!(was, is, "{name}");
-        assert_eq!(
-            folder.mode(&format!("data/{name}")),
-            folder.mode(&format!("back/{name}")),
-            "{name}"
-        );
+    ];
+    for name in back {
+        let (was, is) = (format!("data/{name}"), format!("back/{name}"));
+        assert_eq!(folder.read(&was), folder.read(&is), "{name}");
+        assert_eq!(folder.mode(&was), folder.mode(&is), "{name}");
     }
-    for absent in [
-        "back/root.key",
-        "back/operator-first.key",
-        "back/backup.json",
-    ] {
-        assert!(!folder.path(absent).exists(), "{absent}");
+    for absent in ["root.key", "operator-first.key", "backup.json"] {
+        assert!(!folder.path(&format!("back/{absent}")).exists(), "{absent}");
     }
-    let restored = opened(&folder.path("back")).await;
+}
+
+/// It gives nothing out before its recovery is over, and no number again after it.
+async fn check_recovery(restored: &Authority, running: &Authority) {
     assert!(restored.recovery().await.unwrap().is_some());
     let refused = restored.rotate(Caller::system()).await.unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains(&StoreError::Recovering.to_string()),
-        "{refused}"
-    );
-    let logged = events(&restored).await;
+    let recovering = StoreError::Recovering.to_string();
+    assert!(refused.to_string().contains(&recovering), "{refused}");
+    let logged = events(restored).await;
     for event in [Event::Restored, Event::LedgerGap] {
         assert!(logged.contains(&event.to_string()), "{event}");
     }
     let reason: Reason = "there were no nodes".parse().unwrap();
-    restored
-        .override_recovery(reason, Caller::system())
-        .await
-        .unwrap();
-    let last =
-        |epochs: Vec<tidegate_authority::service::EpochView>| epochs.last().map(|one| one.number);
+    let ended = restored.override_recovery(reason, Caller::system());
+    ended.await.unwrap();
     restored.tick().await.unwrap();
-    let (before, after) = (
-        running.epochs().await.unwrap(),
-        restored.epochs().await.unwrap(),
-    );
-    assert!(last(after) > last(before), "no epoch comes again");
+    let last = async |authority: &Authority| {
+        let epochs = authority.epochs().await.unwrap();
+        epochs.last().map(|epoch| epoch.number)
+    };
+    let (before, after) = (last(running).await, last(restored).await);
+    assert!(after > before, "no epoch comes again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_beside_a_running_authority_comes_back_whole_and_recovering() {
+    let folder = with_authority();
+    let data = DataDir::open(&folder.path("data")).unwrap();
+    let serving = data.lock(Work::Serve).unwrap();
+    let running = opened(&folder.path("data")).await;
+    running.tick().await.unwrap();
+    back_up_while_busy(&folder, &running).await;
+    check_sealed(&folder);
+    let said = folder.done(RESTORE);
+    let warning = "Never let the authority that it was copied from run again";
+    assert!(said.contains(warning), "{said}");
+    check_files(&folder);
+    let restored = opened(&folder.path("back")).await;
+    check_recovery(&restored, &running).await;
     running.close().await;
     restored.close().await;
     drop(serving);
     for dir in ["data", "back"] {
-        assert!(
-            folder
-                .done(&format!("audit verify --dir {dir}"))
-                .starts_with("Good: ")
-        );
+        let verified = folder.done(&format!("audit verify --dir {dir}"));
+        assert!(verified.starts_with("Good: "), "{verified}");
     }
 }
 

@@ -231,37 +231,53 @@ fn what_a_file_leaves_out_has_its_usual_value() {
     assert!(policy.trust_rtc);
 }
 
+/// Each text is refused, on its line, for what is wrong there.
+fn check_mistakes(mistakes: &[(String, usize, &str)]) {
+    for (text, line, part) in mistakes {
+        let error = PolicyFile::parse(text).unwrap_err();
+        let told = error.message.contains(part);
+        assert!(
+            error.line == *line && told,
+            "{text}\n{error:?} is not on {line} about {part}"
+        );
+    }
+}
+
 #[test]
-fn every_mistake_is_told_with_its_line() {
-    let rule = "[[rules]]\nfrom = ['all']\nto = ['all']\nprotocol = 'any'\n";
-    let operator = |name: &str, byte: u8| {
-        let key = fixtures::signing(byte).public_key();
-        format!("[[operators]]\nname = '{name}'\nkey = '{key}'\nrole = 'admin'\n")
-    };
-    for (text, line, part) in [
-        ("x = 1".to_owned(), 1, "unknown field"),
+fn a_mistake_of_form_is_told_with_its_line() {
+    check_mistakes(&[
+        ("x = 1".into(), 1, "unknown field"),
         ("\n\nrules = 3".into(), 3, "invalid type"),
         ("[groups\n".into(), 1, ""),
+        ("[epochs]\nepoch = '15'".into(), 2, "no length of time"),
+        ("relays = ['all',\n 'x']".into(), 2, "'x' selects nothing"),
+        (
+            "[groups]\na = ['all']\nb = ['group:a']".into(),
+            3,
+            "the group 'b' has a group",
+        ),
+    ]);
+}
+
+#[test]
+fn a_mistake_in_a_rule_is_told_with_its_line() {
+    let rule = "[[rules]]\nfrom = ['all']\nto = ['all']\nprotocol = 'any'\n";
+    let with_to = |to: &str| rule.replace("to = ['all']", to);
+    let with_ports = |ports: &str| rule.replace("'any'", &format!("'tcp'\n{ports}"));
+    check_mistakes(&[
         (rule.replace("any", "gre"), 4, "unknown variant"),
         (
-            rule.replace("to = ['all']", "to = ['everybody']"),
+            with_to("to = ['everybody']"),
             3,
             "'everybody' selects nothing",
         ),
+        (with_to("to = ['tag:UP']"), 3, "a tag has 1 to 32"),
+        (with_to("to = ['cidr:10.0.0.1/8']"), 3, "no network prefix"),
+        (with_to("to = [\n  'all',\n  'all',\n]"), 5, "twice"),
         (
-            rule.replace("to = ['all']", "to = ['tag:UP']"),
+            with_to("to = ['group:x']"),
             3,
-            "a tag has 1 to 32",
-        ),
-        (
-            rule.replace("to = ['all']", "to = ['cidr:10.0.0.1/8']"),
-            3,
-            "no network prefix",
-        ),
-        (
-            rule.replace("to = ['all']", "to = [\n  'all',\n  'all',\n]"),
-            5,
-            "twice",
+            "the group 'x' is not defined",
         ),
         (
             rule.replace("from = ['all']", "from = []"),
@@ -273,68 +289,33 @@ fn every_mistake_is_told_with_its_line() {
             1,
             "ports go with tcp or udp",
         ),
-        (
-            rule.replace("'any'", "'tcp'\nports = ['0']"),
-            5,
-            "'0' is no port",
-        ),
-        (
-            rule.replace("'any'", "'tcp'\nports = ['9-1']"),
-            5,
-            "'9-1' is no port",
-        ),
-        (rule.replace("'any'", "'tcp'\nports = []"), 1, "ports"),
-        (
-            rule.replace("'any'", "'tcp'\nport = ['80']"),
-            5,
-            "unknown field",
-        ),
-        (
-            rule.replace("to = ['all']", "to = ['group:x']"),
-            3,
-            "the group 'x' is not defined",
-        ),
-        (
-            "[groups]\na = ['all']\nb = ['group:a']".into(),
-            3,
-            "the group 'b' has a group",
-        ),
-        ("[epochs]\nepoch = '15'".into(), 2, "no length of time"),
-        ("relays = ['all',\n 'x']".into(), 2, "'x' selects nothing"),
-        (
-            operator("jane", 1) + &operator("jane", 2),
-            6,
-            "more than one operator",
-        ),
-        (
-            operator("jane", 1) + &operator("joe", 1),
-            6,
-            "more than one operator",
-        ),
+        (with_ports("ports = ['0']"), 5, "'0' is no port"),
+        (with_ports("ports = ['9-1']"), 5, "'9-1' is no port"),
+        (with_ports("ports = []"), 1, "ports"),
+        (with_ports("port = ['80']"), 5, "unknown field"),
+    ]);
+}
+
+#[test]
+fn a_mistake_about_operators_or_members_is_told_with_its_line() {
+    let operator = |name: &str, byte: u8| {
+        let key = fixtures::signing(byte).public_key();
+        format!("[[operators]]\nname = '{name}'\nkey = '{key}'\nrole = 'admin'\n")
+    };
+    let twice = |other: String| operator("jane", 1) + &other;
+    let membership = |rest: &str| format!("[[membership]]\nname = 'a'\n{rest}then = 'offline'\n");
+    check_mistakes(&[
+        (twice(operator("jane", 2)), 6, "more than one operator"),
+        (twice(operator("joe", 1)), 6, "more than one operator"),
         (operator("Jane", 1), 2, "an operator name has"),
         (
             operator("jane", 1).replace("key = '", "key = 'A"),
             3,
             "canonical base64",
         ),
-        (
-            "[[membership]]\nname = 'a'\nnodes = ['all']\nthen = 'offline'\n".into(),
-            1,
-            "one condition",
-        ),
-        (
-            "[[membership]]\nname = 'a'\nnodes = []\nalert = 'x'\nthen = 'offline'\n".into(),
-            1,
-            "'nodes'",
-        ),
-    ] {
-        let error = PolicyFile::parse(&text).unwrap_err();
-        let told = error.message.contains(part);
-        assert!(
-            error.line == line && told,
-            "{text}\n{error:?} is not on {line} about {part}"
-        );
-    }
+        (membership("nodes = ['all']\n"), 1, "one condition"),
+        (membership("nodes = []\nalert = 'x'\n"), 1, "'nodes'"),
+    ]);
 }
 
 #[test]
