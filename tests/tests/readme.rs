@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::exit::Exit;
+use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{EpochCeilings, EpochSettings, Span};
 use tidegate_tests::{Host, Lab, Process, binary, wait_until};
 
@@ -51,7 +52,7 @@ fn span(text: &str) -> Span {
 fn the_tuning_table_is_what_the_protocol_computes() {
     let rows =
         table("| epoch | lead | offline tolerance | a node that hears nothing stops within |");
-    let mut defaults = 0;
+    let (mut defaults, mut longest) = (0, Span::default());
     for row in &rows {
         let (stops, is_default) = match row[3].strip_suffix(" (the default)") {
             Some(stops) => (stops, true),
@@ -72,8 +73,11 @@ fn the_tuning_table_is_what_the_protocol_computes() {
         assert_eq!(settings.check(&EpochCeilings::default()), Ok(()), "{row:?}");
         assert_eq!(settings == EpochSettings::default(), is_default, "{row:?}");
         defaults += usize::from(is_default);
+        longest = longest.max(settings.worst_case());
     }
     assert!(rows.len() >= 4 && defaults == 1);
+    assert!(README.contains("the allowance, of at most 2.5 s in this table"));
+    assert_eq!(clock_allowance(longest), Span::from_millis(2500));
 }
 
 #[test]

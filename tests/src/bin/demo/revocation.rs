@@ -140,7 +140,8 @@ impl Timeline {
         moment.millis_after(self.decided)
     }
 
-    fn tell(&self, voice: &Voice) -> Result<()> {
+    /// What happened, in the order in which it did.
+    fn rows(&self) -> Vec<(Moment, String)> {
         let mut rows = vec![
             (
                 self.decided,
@@ -172,8 +173,12 @@ impl Timeline {
             ));
         }
         rows.sort_by_key(|(at, _)| *at);
+        rows
+    }
+
+    fn tell(&self, voice: &Voice) -> Result<()> {
         voice.note(&format!("{} is zero:", self.decided))?;
-        for (at, what) in rows {
+        for (at, what) in self.rows() {
             voice.note(&format!("{:+9.1} ms  {what}", self.after(at)))?;
         }
         if let Some(bound) = self.bound {
