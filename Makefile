@@ -1,11 +1,16 @@
 # The habits of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-netconfig bench-peers fuzz lint deny doc
+.PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-authority bench-cutoff bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := debian dataplane_long packages authority_durability authority_schema
+LONG_TESTS := demo agent_lease agent_bound agent_rotation debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Tidegate at work on this machine, in about a minute, as root (ARGS=--json)
+	@tests/install-tools demo >&2
+	@cargo build --locked -p tidegate -p tidegate-authority -p tidegate-tests --bin tidegate --bin tidegate-authority --bin demo
+	@cargo run -q --locked -p tidegate-tests --bin demo -- $(ARGS)
 
 build: ## build everything
 	cargo build --workspace --all-targets
@@ -54,6 +59,11 @@ bench: ## what one core does per second
 bench-authority: ## what an authority does per second, with its clients beside it, about ten minutes, as root (ARGS="--kills 0")
 	cargo build --release -p tidegate-authority -p tidegate
 	cargo run --release -p tidegate-tests --bin bench-authority -- $(ARGS)
+
+bench-cutoff: ## how fast a node is out, in, and back: a hundred revocations under load, ten minutes, as root (ARGS="--rounds 5")
+	tests/install-tools demo >&2
+	cargo build --release --locked -p tidegate -p tidegate-authority --bins
+	cargo run --release --locked -p tidegate-tests --bin bench-cutoff -- $(ARGS)
 
 bench-netconfig: tools ## how long a thousand routes take, and what a full routing table costs, as root
 	cargo bench -p tidegate-netconfig --bench scale

@@ -53,7 +53,7 @@ pub enum Joined {
     },
 }
 
-/// Why this host is in no network. Nothing of the attempt is left.
+/// Why this host is in no network. Nothing of the attempt is left, unless the error says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -80,6 +80,9 @@ pub enum JoinError {
         "the certificate that the authority gave is another node's; it may not be the authority"
     )]
     Foreign,
+    /// The node is admitted, which is not on the disk yet. What it takes to go on is.
+    #[error("{0}. The node is admitted all the same: when there is room, run: tidegate run")]
+    Unfinished(StateError),
     /// Too many networks.
     #[error("at most 32 networks can be offered: {0}")]
     Routes(#[from] BoundedError),
@@ -90,7 +93,7 @@ impl JoinError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::State(error) => error.exit(),
+            Self::State(error) | Self::Unfinished(error) => error.exit(),
             Self::Chain(GenesisChainError::Client(error)) | Self::Client(error) => {
                 client_exit(error)
             }
@@ -131,7 +134,8 @@ pub async fn join(
             let name = attempt
                 .name_in(&certificate)
                 .inspect_err(|_| drop(directory.empty()))?;
-            Membership::complete(directory, &attempt.pending, &certificate)?;
+            Membership::complete(directory, &attempt.pending, &certificate)
+                .map_err(JoinError::Unfinished)?;
             Ok(Joined::Admitted { name, network })
         }
         Ok(Enrolled::Pending) => Ok(Joined::Pending { network }),

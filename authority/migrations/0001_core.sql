@@ -115,7 +115,7 @@ CREATE TABLE list_entries (
     PRIMARY KEY (identity, kind)
 );
 
--- Every list that was ever signed; only the newest keeps its envelope.
+-- The lists that were signed; only the newest keeps its envelope.
 CREATE TABLE lists (
     sequence BIGINT PRIMARY KEY,
     revision BIGINT NOT NULL,
@@ -218,8 +218,10 @@ CREATE TABLE records (
     digest BLOB NOT NULL,
     envelope BLOB NOT NULL,
     seen_from TEXT,             -- the source address, as a hint
-    stored_at BIGINT NOT NULL
+    stored_at BIGINT NOT NULL,
+    changed BIGINT NOT NULL     -- rises with every record that is taken
 );
+CREATE INDEX records_by_change ON records (changed);
 
 CREATE TABLE presence (
     node BLOB PRIMARY KEY,

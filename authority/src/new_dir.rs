@@ -159,7 +159,8 @@ fn remove_abandoned(parent: &Path, prefix: &str) {
             .and_then(|rest| rest.strip_suffix(ENDING));
         let ours =
             unique.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()));
-        let Some(folder) = File::open(entry.path()).ok().filter(|_| ours) else {
+        // What is not ours is not even opened: a pipe would make us wait for its other end.
+        let Some(folder) = ours.then(|| File::open(entry.path()).ok()).flatten() else {
             continue;
         };
         if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {

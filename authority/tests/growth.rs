@@ -3,8 +3,10 @@
 
 mod support;
 
-use support::{World, operator, revoke, set};
-use tidegate_authority::service::{InviteError, Limits, NewInvite};
+use support::log::records;
+use support::{MEMBERS, World, operator, revoke, set};
+use tidegate_authority::service::{InviteError, Limits, NewInvite, ReadError};
+use tidegate_proto::audit::Chained;
 use tidegate_proto::*;
 
 const RECORDED: &str = "SELECT COUNT(*) FROM audit";
@@ -174,4 +176,90 @@ async fn open_invites_are_bounded() {
             .await
             .is_ok()
     );
+}
+
+/// Revocations that were settled later than the one at hand, as many as are always kept.
+const LATER: &str =
+    "INSERT INTO revocations (list, revision, node, kind, reason, since, bound, settled)
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000)
+    SELECT list + n, revision, node, kind, reason, since, NULL, settled FROM revocations, numbers";
+
+#[tokio::test]
+async fn history_is_forgotten_and_what_counts_is_not() {
+    let mut world = World::new().await;
+    let authority = world.authority.clone();
+    let first = authority.put_policy(MEMBERS.to_owned(), None, operator());
+    first.await.unwrap();
+    let out = world.member("a").await;
+    authority.tick().await.unwrap();
+    let revoked = authority.revoke(out.id(), revoke(RevocationKind::Revoked), operator());
+    let list = revoked.await.unwrap().list.sequence;
+    let second = authority.put_policy(MEMBERS.to_owned(), None, operator());
+    second.await.unwrap();
+    let in_force = authority.policy().await.unwrap();
+    for _ in 0..10 {
+        world.hand.advance(Span::from_hours(1));
+        authority.tick().await.unwrap();
+    }
+    let ended = authority.revocation(list).await.unwrap();
+    let last = authority.epochs().await.unwrap()[0].number;
+    assert!(world.count("SELECT COUNT(*) FROM lists").await > 10);
+
+    world.hand.advance(Span::from_hours(401 * 24));
+    authority.tick().await.unwrap();
+    authority.tick().await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM policies").await, 1);
+    assert_eq!(authority.policy().await.unwrap(), in_force);
+    assert!(world.count("SELECT COUNT(*) FROM lists").await <= 2);
+    assert!(world.count("SELECT COUNT(*) FROM epochs").await <= 2);
+    let epochs = authority.epochs().await.unwrap();
+    assert!(
+        epochs.iter().all(|epoch| epoch.number > last),
+        "no number comes back"
+    );
+    let kept = authority.revocation(list).await.unwrap();
+    assert_eq!(kept, ended, "the newest are kept, however old they are");
+    let events = records(&authority).await;
+    let of_out = |one: &&Chained| one.record.object.as_str() == out.id().to_string();
+    assert!(
+        events.iter().filter(of_out).count() >= 2,
+        "the log keeps all"
+    );
+
+    let mut database = world.database().await;
+    sqlx::raw_sql(LATER).execute(&mut database).await.unwrap();
+    world.hand.advance(Span::from_minutes(2));
+    authority.tick().await.unwrap();
+    let gone = authority.revocation(list).await;
+    assert_eq!(gone, Err(ReadError::NoRevocation));
+    assert_eq!(world.count("SELECT COUNT(*) FROM revocations").await, 1000);
+}
+
+/// A lease that ends at the end of time.
+const FOR_EVER: &str = "UPDATE revocations SET bound = 9007199254740991; UPDATE holders SET stopped_at = 9007199254740991";
+
+#[tokio::test]
+async fn a_list_is_kept_for_as_long_as_a_receipt_may_name_it() {
+    let mut world = World::new().await;
+    let (node, out) = (world.member("a").await, world.member("b").await);
+    let authority = world.authority.clone();
+    authority.tick().await.unwrap();
+    let revoked = authority.revoke(out.id(), revoke(RevocationKind::Revoked), operator());
+    let place = revoked.await.unwrap().list;
+    let list = authority.revocation_list().await.unwrap();
+    let mut database = world.database().await;
+    sqlx::raw_sql(FOR_EVER)
+        .execute(&mut database)
+        .await
+        .unwrap();
+    for days in [401, 1] {
+        world.hand.advance(Span::from_hours(days * 24));
+        authority.tick().await.unwrap();
+    }
+    let receipt = node.receipt(&list, place, 1, world.clock.now());
+    let put = authority.put_receipt(node.id(), receipt, node.caller());
+    put.await.unwrap();
+    authority.tick().await.unwrap();
+    let ended = authority.revocation(place.sequence).await.unwrap();
+    assert!(ended.bound.is_none() && ended.confirmed.contains(&node.id()));
 }

@@ -20,7 +20,7 @@ async fn next(stream: &mut NodeStream) -> Option<(Option<EventId>, StreamEvent)>
     let (id, event) = tokio::time::timeout(Duration::from_secs(10), stream.next())
         .await
         .expect("an event in time")?;
-    Some((id, strict::read(&event.json, 1 << 24).unwrap()))
+    Some((id, strict::read(&event.json.to_bytes(), 1 << 24).unwrap()))
 }
 
 /// The names of the events up to the one that has a place, and that place.
@@ -184,7 +184,7 @@ async fn check_renewed(server: &Authority, world: &World, node: &support::TestNo
     assert_eq!(list.verify(&keyring, now).unwrap().revision.value(), 2);
     let policy = server.policy().await.unwrap();
     assert_eq!(policy.verify(&keyring, now).unwrap().revision.value(), 2);
-    let roster = server.roster(node.id(), None).await.unwrap();
+    let roster = support::roster(server, node.id(), None).await.unwrap();
     assert_eq!(
         roster
             .roster

@@ -99,14 +99,18 @@ async fn seal(world: &World) {
 
 async fn full_rosters(world: &World, nodes: &[NodeId]) {
     let began = Instant::now();
-    world.authority.roster(nodes[0], None).await.unwrap();
+    support::roster(&world.authority, nodes[0], None)
+        .await
+        .unwrap();
     println!(
         "the first roster, of all that is known: {:?}",
         began.elapsed()
     );
     let began = Instant::now();
     for node in nodes.iter().step_by(NODES / 100) {
-        let update = world.authority.roster(*node, None).await.unwrap();
+        let update = support::roster(&world.authority, *node, None)
+            .await
+            .unwrap();
         assert_eq!(update.certificates.len(), GROUP - 1);
     }
     let each = began.elapsed() / 100;

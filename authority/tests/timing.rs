@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{MEMBERS, START, World, operator};
+use support::{MEMBERS, START, TestNode, World, operator};
 use tidegate_authority::Clock;
 use tidegate_authority::service::{NodeRef, NodeStatus, PolicyChangeError};
 use tidegate_proto::*;
@@ -175,4 +175,18 @@ async fn a_policy_promises_nothing_that_is_not_carried_out() {
         assert!(world.authority.check_policy(&text).await.is_err());
     }
     assert_eq!(world.authority.policy().await, before);
+}
+
+/// A certificate is renewed at half its validity, with a new sealing key: also where an epoch lasts longer than that.
+#[tokio::test]
+async fn a_certificate_that_is_shorter_than_an_epoch_is_renewed_all_the_same() {
+    let mut world = World::new().await;
+    let short = "[epochs]\ncertificate = \"4m\"\n";
+    put(&world, short).await.unwrap();
+    let mut node = world.member("a").await;
+    for seed in 1..=3 {
+        world.hand.advance(Span::from_minutes(2));
+        node.sealing = SealingSecretKey::from_seed([seed; 32]);
+        node.renew(&world.authority).await.unwrap();
+    }
 }

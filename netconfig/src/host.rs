@@ -160,7 +160,7 @@ impl Host {
     /// # Errors
     /// When the kernel cannot list sockets.
     pub fn destroy_sockets(&mut self, address: IpAddr) -> Result<Destroyed, HostError> {
-        Ok(crate::local::destroy_sockets(address)?)
+        Ok(crate::local::destroy_sockets(crate::Prefix::host(address))?)
     }
 
     pub(crate) const fn port(&self) -> u32 {

@@ -8,6 +8,7 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 
 use crate::netlink::diag::{self, Destroyed};
 use crate::netlink::{Netlink, NetlinkError, address};
+use crate::prefix::Prefix;
 
 /// The addresses of this host's interfaces that others may reach it at: no loopback and no link-local ones, and none
 /// that carry `protocol`, the mark of our own.
@@ -27,13 +28,13 @@ pub fn addresses(protocol: u8) -> Result<BTreeSet<IpAddr>, NetlinkError> {
     })
 }
 
-/// Destroys the connected sockets of this host whose other end is `address`, so that nobody waits for an answer from a
-/// node that is out. Says how many the kernel would not give up.
+/// Destroys the connected sockets of this host whose other end lies in `others`, so that nobody waits for an answer from
+/// a node that is out. Says how many the kernel would not give up.
 ///
 /// # Errors
 /// When the kernel cannot list sockets.
-pub fn destroy_sockets(address: IpAddr) -> Result<Destroyed, NetlinkError> {
-    diag::destroy(&mut Netlink::open(NETLINK_SOCK_DIAG)?, address)
+pub fn destroy_sockets(others: Prefix) -> Result<Destroyed, NetlinkError> {
+    diag::destroy(&mut Netlink::open(NETLINK_SOCK_DIAG)?, others)
 }
 
 fn reaches_far(address: IpAddr) -> bool {

@@ -80,6 +80,37 @@ fn sockets_to_a_revoked_address_end_and_others_live() {
     server.stop().ok();
 }
 
+/// Servers that take both families see IPv4 clients under mapped addresses.
+#[test]
+fn a_servers_sockets_of_both_families_end() {
+    let bench = Bench::new();
+    let lan = bench.lab.network("lan").unwrap();
+    lan.attach(&bench.host, &["192.168.7.1/24"]).unwrap();
+    let peer = bench.lab.host("peer").unwrap();
+    lan.attach(&peer, &["192.168.7.2/24", "192.168.7.3/24"])
+        .unwrap();
+    let server = serve(&bench.host);
+    let revoked = connect(&peer, "SOCK_STREAM", "192.168.7.1");
+    let address = "192.168.7.2".parse().unwrap();
+    let sockets = || bench.host.sh("ss -Htn state established").unwrap();
+    wait_until(Duration::from_secs(20), "the server's socket", || {
+        sockets().contains("[::ffff:192.168.7.2]")
+    })
+    .unwrap();
+    let other = "192.168.7.3".parse().unwrap();
+    let none = bench
+        .agent(move |host| host.destroy_sockets(other))
+        .unwrap();
+    assert_eq!((none.sockets, none.refused), (0, 0), "{none:?}");
+    let one = bench
+        .agent(move |host| host.destroy_sockets(address))
+        .unwrap();
+    assert_eq!((one.sockets, one.refused), (1, 0), "{one:?}");
+    assert_eq!(sockets(), "");
+    revoked.stop().ok();
+    server.stop().ok();
+}
+
 #[test]
 fn the_path_to_a_peer_follows_route_link_and_router() {
     let bench = Bench::new();

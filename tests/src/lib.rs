@@ -45,6 +45,7 @@ mod cable;
 mod capture;
 mod command;
 mod counter;
+pub mod cutoff;
 mod delay;
 mod error;
 mod host;
@@ -59,6 +60,7 @@ mod process;
 mod recording;
 mod space;
 mod stranger;
+mod supervise;
 mod switch;
 mod wait;
 pub mod wireguard;
@@ -79,6 +81,7 @@ pub use crate::{
     process::Process,
     recording::Recording,
     stranger::Stranger,
+    supervise::supervise,
     wait::{wait_for, wait_until},
 };
 /// The signals that [`Process::signal`] sends.

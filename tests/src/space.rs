@@ -11,14 +11,16 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
+    time::Duration,
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::LabError;
+use crate::{LabError, wait_until};
 
 const FURNISH: &str = include_str!("furnish.sh");
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A network, mount, process and host name namespace, and all that runs in it.
 ///
@@ -142,7 +144,6 @@ impl Space {
             return;
         };
         drop(holder.lifeline);
-        let _ = holder.first.kill();
         // The kernel keeps the first process until every other one is reaped, and ours are ours to reap.
         for child in locked(&self.children)
             .drain(..)
@@ -152,6 +153,10 @@ impl Space {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // It has a last thing to do, and then ends by itself.
+        let ended = || !matches!(holder.first.try_wait(), Ok(None));
+        let _ = wait_until(GRACE, "the first process to end", ended);
+        let _ = holder.first.kill();
         let _ = holder.first.wait();
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_tests::overlay::{Node, Overlay, Underlay};
+use tidegate_tests::overlay::{Node, Overlay, PATIENCE, Underlay};
 use tidegate_tests::wait_until;
 
 /// Five times the three seconds within which traffic has to resume.
@@ -135,55 +135,65 @@ fn pages_metrics_names_and_reports_tell_and_hold_no_secret() {
     a.await_ping(&b).unwrap();
     let address = b.address(0).unwrap();
 
+    pages_tell(&a, &address);
+    metrics_and_health_tell(&a);
+    names_are_answered(&a, &address);
+    a.cli(["log", "debug"]).unwrap();
+    assert_eq!(a.try_cli(["log", ""]).unwrap().code, Some(2));
+    a.cli(["reload"]).unwrap();
+    no_secret(&a);
+}
+
+fn pages_tell(a: &Node, peer: &str) {
     let status = a.cli(["status"]).unwrap();
     assert!(status.starts_with("up: a in demo"), "{status}");
-    assert!(status.contains(&address), "{status}");
+    assert!(status.contains(peer), "{status}");
     for page in ["peers", "routes", "epoch", "cert", "netcheck", "doctor"] {
         let text = a.try_cli([page]).unwrap();
         assert!(!text.out.is_empty(), "{page}: {text:?}");
         let json = a.try_cli([page, "--json"]).unwrap();
         serde_json::from_str::<serde_json::Value>(&json.out).unwrap();
     }
-    assert!(a.cli(["whois", &address]).unwrap().contains("b"));
+    assert!(a.cli(["whois", peer]).unwrap().contains("b"));
     assert_eq!(a.try_cli(["whois", "192.0.2.1"]).unwrap().code, Some(1));
+}
 
-    let metrics = a
-        .host()
-        .run("curl", ["-sf", "http://127.0.0.1:9477/metrics"])
-        .unwrap();
-    let series = metrics
-        .lines()
-        .filter(|line| line.starts_with("# TYPE"))
-        .count();
-    assert!(series >= 30, "{series}");
+fn metrics_and_health_tell(a: &Node) {
+    let fetch = |page: &str| {
+        let url = format!("http://127.0.0.1:9477/{page}");
+        a.host().run("curl", ["-s", &url]).unwrap()
+    };
+    let metrics = fetch("metrics");
+    let types = metrics.lines().filter(|line| line.starts_with("# TYPE"));
+    assert!(types.count() >= 30, "{metrics}");
     assert!(
         metrics.contains("tidegate_state{state=\"up\"} 1"),
         "{metrics}"
     );
     assert!(metrics.contains("tidegate_peers 1"), "{metrics}");
-    let health = a
-        .host()
-        .run("curl", ["-s", "http://127.0.0.1:9477/health"])
-        .unwrap();
-    let health: serde_json::Value = serde_json::from_str(&health).unwrap();
+    let health: serde_json::Value = serde_json::from_str(&fetch("health")).unwrap();
     assert!(health["checks"].as_array().unwrap().len() >= 6);
+}
 
+fn names_are_answered(a: &Node, address: &str) {
     let own = a.address(0).unwrap();
     let server = format!("@{own}");
     let dig = |words: &[&str]| {
         let arguments = ["-p", "5300", &server, "+time=2", "+tries=1"];
         a.host().run("dig", arguments.iter().chain(words)).unwrap()
     };
+    // The addresses come to the interface first, the resolver to the addresses after.
+    wait_until(PATIENCE, "the resolver to answer", || {
+        let status = a.status().unwrap();
+        let line = status["dns"].as_str().unwrap_or_default();
+        line.starts_with("nobody asks")
+    })
+    .unwrap();
     assert_eq!(dig(&["+short", "b.demo.internal"]).trim(), address);
     assert_eq!(dig(&["+short", "+tcp", "b.demo.internal"]).trim(), address);
-    assert_eq!(dig(&["+short", "-x", &address]).trim(), "b.demo.internal.");
+    assert_eq!(dig(&["+short", "-x", address]).trim(), "b.demo.internal.");
     assert!(dig(&["example.org"]).contains("REFUSED"));
     assert!(dig(&["nobody.demo.internal"]).contains("NXDOMAIN"));
-
-    a.cli(["log", "debug"]).unwrap();
-    assert_eq!(a.try_cli(["log", ""]).unwrap().code, Some(2));
-    a.cli(["reload"]).unwrap();
-    no_secret(&a);
 }
 
 /// Nothing that a key file holds is in a report, in any spelling that such a file has.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tidegate_tests::overlay::{Node, Overlay, PATIENCE, Underlay};
@@ -22,8 +25,8 @@ struct Scene {
 #[test]
 fn an_authority_out_of_an_old_backup_learns_what_it_lacks_without_an_override() {
     let mut scene = before_the_loss();
-    let (backup, carl) = what_happens_after_a_backup(&mut scene);
-    scene.overlay.restore(&backup).unwrap();
+    let carl = what_happens_after_a_backup(&mut scene);
+    out_of_the_backup(&mut scene);
     let start = Instant::now();
     recovery_ends(&scene);
     println!("recovered {:?} after the restore", start.elapsed());
@@ -51,9 +54,16 @@ fn before_the_loss() -> Scene {
     }
 }
 
-/// Gives the backup, and carl's address.
-fn what_happens_after_a_backup(scene: &mut Scene) -> (std::path::PathBuf, String) {
-    let backup = scene.overlay.back_up().unwrap();
+fn backup(scene: &Scene) -> [PathBuf; 2] {
+    ["backup", "passphrase"].map(|name| scene.overlay.folder().join(name))
+}
+
+/// Gives carl's address.
+fn what_happens_after_a_backup(scene: &mut Scene) -> String {
+    let [file, passphrase] = backup(scene);
+    fs::write(&passphrase, "five random words of ours\n").unwrap();
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+    scene.overlay.back_up_authority(&file, &passphrase).unwrap();
     let address = scene.carl.address(0).unwrap();
     let lost = ["revoke", "carl", "--reason", "lost"];
     scene.overlay.admin(lost).unwrap();
@@ -66,7 +76,14 @@ fn what_happens_after_a_backup(scene: &mut Scene) -> (std::path::PathBuf, String
     scene.dora.join(&invite).unwrap();
     scene.dora.start().unwrap();
     scene.dora.await_ping(&scene.rose).unwrap();
-    (backup, address)
+    address
+}
+
+fn out_of_the_backup(scene: &mut Scene) {
+    let [file, passphrase] = backup(scene);
+    scene.overlay.kill_authority();
+    scene.overlay.restore_authority(&file, &passphrase).unwrap();
+    scene.overlay.start_unready_authority().unwrap();
 }
 
 fn recovery_ends(scene: &Scene) {

@@ -53,6 +53,9 @@ pub(crate) struct KeptGrants {
     grants: Vec<KeptGrant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retired: Option<EpochNumber>,
+    /// The end of the latest lease that has ended, so that a restart still says why nothing flows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<UnixTime>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -117,6 +120,7 @@ impl Grants {
         KeptGrants {
             grants: grants.collect(),
             retired: self.retired,
+            ended: self.ended,
         }
     }
 
@@ -215,10 +219,15 @@ impl Grants {
             .filter(|held| ended(held))
             .map(|held| held.grant.lease_until)
             .max();
-        self.ended = self.ended.max(latest);
+        self.note_ended(latest);
         let before = self.held.len();
         self.held.retain(|_, held| !ended(held));
         before != self.held.len()
+    }
+
+    /// A lease has ended at this time.
+    pub(crate) fn note_ended(&mut self, at: Option<UnixTime>) {
+        self.ended = self.ended.max(at);
     }
 
     /// The end of the latest lease that has ended.
@@ -250,7 +259,7 @@ pub(crate) enum Untimed {
 }
 
 impl KeptGrants {
-    pub(crate) fn into_parts(self) -> (Vec<KeptGrant>, Option<EpochNumber>) {
-        (self.grants, self.retired)
+    pub(crate) fn into_parts(self) -> (Vec<KeptGrant>, Option<EpochNumber>, Option<UnixTime>) {
+        (self.grants, self.retired, self.ended)
     }
 }

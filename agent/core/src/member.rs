@@ -120,7 +120,7 @@ impl Member {
             Input::Plane(report) => self.plane_reported(report, now),
             Input::Wish(wish) => self.wish(wish, now),
             Input::Choices(choices) => self.choose(choices, now),
-            Input::Endpoints(endpoints) => self.found_at(endpoints, now),
+            Input::Endpoints(endpoints) => self.found_at(endpoints),
         }
         self.settle(now);
     }

@@ -43,6 +43,13 @@ impl Want {
         self.backoff.rest(now);
     }
 
+    /// Once for each time that it was wanted, however that ends; the pauses stay.
+    pub(crate) fn once(&mut self, now: Mono) -> bool {
+        let due = self.is_due(now);
+        self.wanted &= !due;
+        due
+    }
+
     /// True if it is to be asked for now.
     pub(crate) fn is_due(&mut self, now: Mono) -> bool {
         let due = self.wanted && self.backoff.is_due(now);

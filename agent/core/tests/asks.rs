@@ -5,7 +5,7 @@ mod world;
 
 use tidegate_core::{Ask, AskKind, FileName, Input};
 use tidegate_proto::api::StreamEvent;
-use tidegate_proto::{NodeKeys, RevocationKind, SigningKey, Span, UnixTime};
+use tidegate_proto::{Keyring, NodeKeys, RevocationKind, Signed, SigningKey, Span, UnixTime};
 use world::{SETTINGS, World};
 
 /// Lets time pass at node 1 alone, and gives when it asked for what.
@@ -216,6 +216,33 @@ fn a_record_is_said_again_until_it_is_taken() {
 }
 
 #[test]
+fn what_arrived_damaged_is_asked_for_again_with_growing_pauses() {
+    let mut world = World::with_nodes(2);
+    let id = world.id(2);
+    world.cut_off.push(1);
+    world.authority.put_out(id, RevocationKind::Revoked);
+    let list = world.authority.list.clone();
+    let list = list.verify(&world.authority.keyring(), world.now).unwrap();
+    let forged = Signed::sign(&*list, &[&SigningKey::from_seed(&[77; 32])]).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let news = StreamEvent::List(forged.clone());
+        world.say(1, Input::News(Box::new(news)));
+        let second = Span::from_secs(1);
+        times.extend(asked(&mut world, second, |ask| matches!(ask, Ask::Resync)));
+    }
+    assert_eq!(seconds_between(&times), [2, 4, 15, 60]);
+    world.cut_off.clear();
+    world.told.remove(&1);
+    world.wait(1);
+    assert!(!world.talk(1, 2), "the right one was taken");
+    let times = asked(&mut world, Span::from_secs(100), |ask| {
+        matches!(ask, Ask::Resync)
+    });
+    assert!(times.len() <= 1, "{times:?}");
+}
+
+#[test]
 fn a_node_that_is_out_asks_for_the_public_list() {
     let mut world = World::with_nodes(2);
     let id = world.id(1);
@@ -225,6 +252,37 @@ fn a_node_that_is_out_asks_for_the_public_list() {
         matches!(ask, Ask::List)
     });
     assert!((5..=12).contains(&lists.len()), "{lists:?}");
+}
+
+#[test]
+fn a_record_waits_for_the_authoritys_time_and_is_dated_by_it() {
+    for off in [600_000, -600_000] {
+        let mut world = World::new(7);
+        let keys = world::node::public_keys(1);
+        let id = world.authority.enroll(keys, 1);
+        let certificate = world.authority.admit(id);
+        let chain = &world.authority.chain;
+        let mut node = world::Node::admitted(1, chain, &certificate, world.now);
+        node.wall_off = off;
+        node.start(world.now);
+        world.nodes.insert(1, node);
+        world.say(
+            1,
+            Input::Endpoints(vec!["192.0.2.1:51820".parse().unwrap()]),
+        );
+        let record = |ask: &Ask| matches!(ask, Ask::Record(_));
+        assert!(
+            !world.node(1).asks.iter().any(record),
+            "not by its own clock"
+        );
+        world.meet();
+        let record = world.authority.entries[&id].record.clone().unwrap();
+        let certificate = certificate.verify(&world.authority.keyring(), world.now);
+        let keyring = Keyring::of_node(&certificate.unwrap());
+        let record = record.verify(&keyring, world.now).unwrap();
+        let off = record.issued_at.as_millis().abs_diff(world.now.as_millis());
+        assert!(off < 1_000, "{off} ms");
+    }
 }
 
 #[test]

@@ -108,6 +108,25 @@ fn a_process_restart_needs_no_authority_and_moves_no_deadline() {
         !world.talk(1, 2),
         "a restart does not bring an ended lease back"
     );
+    assert_eq!(
+        world.nodes[&1].state(world.now),
+        State::Stopped(Stopped::LeaseEnded(end)),
+        "and it still says why"
+    );
+}
+
+#[test]
+fn who_starts_after_the_lease_has_ended_says_so() {
+    let (mut world, end) = cut_off_pair();
+    world.node(1).kill();
+    world.wait(end.since(world.now).as_millis() / 1000 + 5);
+    let now = world.now;
+    world.node(1).start(now);
+    assert!(!world.talk(1, 2));
+    assert_eq!(
+        world.nodes[&1].state(world.now),
+        State::Stopped(Stopped::LeaseEnded(end))
+    );
 }
 
 #[test]

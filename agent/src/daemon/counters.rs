@@ -1,8 +1,10 @@
 //! What has happened since the start, counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tidegate_core::Event;
+use tidegate_proto::UnixTime;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)+) => {
@@ -10,6 +12,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[$doc])* pub(crate) $name: AtomicU64,)+
+            /// The last document that was not accepted, and when.
+            last_refused: Mutex<Option<LastRefused>>,
         }
     };
 }
@@ -41,7 +45,35 @@ counters! {
     clock_off,
 }
 
+/// A document that was not accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LastRefused {
+    /// What, why and from where, as a sentence.
+    pub(crate) what: String,
+    /// When, by the authority's time.
+    pub(crate) at: UnixTime,
+}
+
 impl Counters {
+    /// Remembers a document that was not accepted, for those who ask later.
+    pub(crate) fn note_refused(&self, event: &Event, at: UnixTime) {
+        if matches!(event, Event::Refused { .. } | Event::Siblings) {
+            let what = event.to_string();
+            *self.slot() = Some(LastRefused { what, at });
+        }
+    }
+
+    /// The last document that was not accepted.
+    pub(crate) fn last_refused(&self) -> Option<LastRefused> {
+        self.slot().clone()
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<LastRefused>> {
+        self.last_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts an event.
     pub(crate) fn count(&self, event: &Event) {
         let counter = match event {

@@ -1,6 +1,7 @@
 //! What can go wrong, each by itself, and how bad it is.
 
 use tidegate_core::{ClockSource, State, Stopped};
+use tidegate_proto::Span;
 
 use super::observer::Snapshot;
 use super::resolver::NamesView;
@@ -8,6 +9,9 @@ use crate::local::{CheckView, HealthView, Level};
 
 /// A wall clock that is further off than this is reported.
 const CLOCK_OFF: u64 = 5_000;
+
+/// A refused document is reported for so long.
+const REFUSED_LATELY: Span = Span::from_minutes(10);
 
 /// Every check and the worst of them.
 pub(super) fn of(snapshot: &Snapshot) -> HealthView {
@@ -20,6 +24,7 @@ pub(super) fn of(snapshot: &Snapshot) -> HealthView {
         named("certificate", certificate(snapshot)),
         named("revocation-list", revocation_list(snapshot)),
         named("clock", clock(snapshot)),
+        named("documents", documents(snapshot)),
         named("storage", storage(snapshot)),
         named("names", names(snapshot)),
     ];
@@ -182,6 +187,20 @@ fn clock(snapshot: &Snapshot) -> Finding {
             "the time is this host's own until the authority is heard".to_owned(),
         ),
         ClockSource::Statement => (Level::Healthy, format!("{off} ms off the authority's")),
+    }
+}
+
+fn documents(snapshot: &Snapshot) -> Finding {
+    let time = snapshot.core.clock.time;
+    match snapshot.counters.last_refused() {
+        Some(last) if time.since(last.at) < REFUSED_LATELY => (
+            Level::Degraded,
+            format!(
+                "{}; if it goes on, the disk is failing, or what answers is not the authority",
+                last.what
+            ),
+        ),
+        _ => (Level::Healthy, "none was refused lately".to_owned()),
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_waits_is_in_exactly_one_state_and_has_ten_checks() {
+    fn a_node_that_waits_is_in_exactly_one_state_and_has_eleven_checks() {
         let text = text(&snapshot());
         let states = text
             .lines()
@@ -109,6 +109,6 @@ mod tests {
         let checks = text
             .lines()
             .filter(|line| line.starts_with("tidegate_health{"));
-        assert_eq!(checks.count(), 10);
+        assert_eq!(checks.count(), 11);
     }
 }

@@ -133,5 +133,6 @@ fn status(
         host: NetworkView::default(),
         peers: Vec::new(),
         dns: None,
+        refused: None,
     }
 }

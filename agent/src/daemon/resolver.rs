@@ -22,7 +22,7 @@ use crate::dns::server::Server;
 use crate::dns::zone::Zone;
 
 /// What could not be done is tried again after this.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How the names are resolved.
 #[derive(Clone, Debug, Eq, PartialEq)]

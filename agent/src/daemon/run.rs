@@ -3,11 +3,13 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidegate_core::{Files, Member, Setup};
+use tidegate_core::{Files, Input, Member, Setup};
 use tidegate_netconfig::desired::Marks;
 use tidegate_netconfig::preflight::{TUN, check_tun};
 use tidegate_netconfig::{Host, Prefix};
+use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{Label, SigningKey};
 use tokio::sync::mpsc;
 
@@ -32,6 +34,9 @@ use crate::config::Config;
 use crate::local::{Reply, Socket};
 use crate::privileges;
 use crate::state::{Membership, StateDirectory, StateError};
+
+/// How long a start waits for the newest list.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// What `tidegate run` is told.
 #[derive(Clone, Debug)]
@@ -68,7 +73,7 @@ pub fn run(options: Options) -> Result<(), DaemonError> {
         .build()?;
     let result = runtime.block_on(ground.live());
     // Threads that are still at a look-up must not hold up the end.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
@@ -182,9 +187,10 @@ impl Life {
         files: Files,
         messages: &mut mpsc::Receiver<Message>,
     ) -> Result<(), DaemonError> {
-        let member = Member::restore(self.setup(Arc::clone(&identity), files)?, now())?;
+        let mut member = Member::read(self.setup(Arc::clone(&identity), files)?, now())?;
         let site = session::site(&member).ok_or(DaemonError::Siblings)?;
         let client = Client::new(site, Arc::new(Clock::system()), Timeouts::default())?;
+        ask_first(&client, &mut member).await;
         let marks = Marks::default();
         let host = Host::open(self.directory.path(), marks.clone())?;
         let parts = self.parts(&member, client.as_node(identity), host, &marks)?;
@@ -281,6 +287,18 @@ impl Life {
             port: self.config.dns_port,
             state: self.directory.path().to_owned(),
         }
+    }
+}
+
+/// Before anybody is spoken to, the newest list is asked for: the one on the disk may be from before somebody was put out,
+/// if this node slept through it or a copy of the directory was put back. Without the authority, the disk's counts.
+async fn ask_first(client: &Client, member: &mut Member) {
+    match tokio::time::timeout(FIRST_WORD, client.revocation_list()).await {
+        Ok(Ok(list)) => {
+            let news = Input::News(Box::new(StreamEvent::List(list)));
+            member.handle(news, now());
+        }
+        _ => member.handle_timeout(now()),
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State,
+    Stopped, Wish,
 };
-use tidegate_netconfig::Ending;
+use tidegate_netconfig::{Ending, Prefix};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::carrier::{Challenged, Solved};
@@ -171,9 +172,12 @@ impl Loop {
 
     fn tell(&mut self, event: &Event) {
         self.parts.counters.count(event);
+        let time = self.member.time(now());
+        self.parts.counters.note_refused(event, time);
         match event {
             Event::State(state) => {
                 tracing::info!(%state, "state");
+                self.end_own_flows(state);
                 super::systemd::status(&state.to_string());
                 self.state.send_replace(Some(state.clone()));
             }
@@ -192,6 +196,17 @@ impl Loop {
             }
             _ => tracing::info!("{event}"),
         }
+    }
+
+    /// Who is out keeps no connection with anybody: the others have ended theirs, and an application would wait for long.
+    /// After a lease that has ended it may go on, so there they stay.
+    fn end_own_flows(&self, state: &State) {
+        if !matches!(state, State::Stopped(Stopped::Out { .. })) {
+            return;
+        }
+        let ranges = self.member.genesis().prefixes();
+        let ranges = ranges.filter_map(|range| Prefix::around(range.address(), range.length()));
+        super::flows::end_within(ranges.collect());
     }
 
     /// Names go to the resolver, and prefixes to `wg show`, when somebody has come or gone.

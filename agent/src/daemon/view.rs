@@ -1,5 +1,6 @@
 //! How everything stands, in the words of the local API.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_core::{ClockSource, Status, Stopped};
@@ -9,7 +10,7 @@ use tidegate_wg::Prefix;
 use super::observer::{PlaneSnapshot, Snapshot};
 use crate::local::{
     AuthorityView, CertificateView, ClockView, EpochView, ListView, NetworkView, NodeState,
-    PeerView, PlaneView, RouteView, StatusView,
+    PeerView, PlaneView, RefusedView, RouteView, StatusView,
 };
 
 /// The program's version.
@@ -36,7 +37,17 @@ pub(super) fn status(snapshot: &Snapshot) -> StatusView {
         host: host(snapshot),
         peers: core.peers.iter().map(|one| peer(one, snapshot)).collect(),
         dns: snapshot.names.line(),
+        refused: refused(snapshot),
     }
+}
+
+fn refused(snapshot: &Snapshot) -> Option<RefusedView> {
+    let last = snapshot.counters.last_refused()?;
+    Some(RefusedView {
+        count: snapshot.counters.refused.load(Ordering::Relaxed),
+        last: last.what,
+        at_ms: last.at.as_millis(),
+    })
 }
 
 /// What the node is doing, in one word.

@@ -17,7 +17,7 @@ pub use request::{Refusal, Reply, Request};
 pub(crate) use server::{Socket, SocketError};
 pub use view::{
     AuthorityView, CertificateView, CheckView, ClockView, EpochView, HealthView, Level, ListView,
-    NetworkView, NodeState, PeerView, PingView, PlaneView, RouteView, StatusView,
+    NetworkView, NodeState, PeerView, PingView, PlaneView, RefusedView, RouteView, StatusView,
 };
 
 /// The longest question.

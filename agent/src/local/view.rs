@@ -66,6 +66,20 @@ pub struct StatusView {
     pub peers: Vec<PeerView>,
     /// Names answered by the resolver on the overlay, where that is on.
     pub dns: Option<String>,
+    /// Documents that were not accepted since the start, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedView>,
+}
+
+/// Documents that were not accepted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RefusedView {
+    /// How many.
+    pub count: u64,
+    /// The last of them: what, why and from where.
+    pub last: String,
+    /// When that was, in milliseconds since 1970 by the authority's time.
+    pub at_ms: u64,
 }
 
 /// A certificate.

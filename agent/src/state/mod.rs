@@ -22,4 +22,4 @@ mod pending;
 pub use directory::StateDirectory;
 pub use error::StateError;
 pub use membership::Membership;
-pub use pending::Pending;
+pub use pending::{PENDING, Pending};

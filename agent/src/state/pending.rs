@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::{StateDirectory, StateError};
 
-pub(super) const PENDING: &str = "pending";
+/// The file of a join that is under way.
+pub const PENDING: &str = "pending";
 
 /// What was asked for, and with which keys.
 pub struct Pending {

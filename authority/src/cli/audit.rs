@@ -67,8 +67,13 @@ impl Verify {
         };
         Ok(format!(
             "Good: {} records up to {}, in one unbroken chain.\nThe authority has signed all up to {} ({} \
-             checkpoints, the last under genesis revision {}).\n",
-            summary.records, summary.last, summary.covered, summary.checkpoints, summary.revision
+             checkpoints, the last under genesis revision {}).\n{}",
+            summary.records,
+            summary.last,
+            summary.covered,
+            summary.checkpoints,
+            summary.revision,
+            warning(&summary)
         ))
     }
 
@@ -88,6 +93,18 @@ impl Verify {
         }
         Ok(chain)
     }
+}
+
+/// What the last signature is not worth.
+fn warning(summary: &Summary) -> String {
+    if !summary.is_superseded() {
+        return String::new();
+    }
+    format!(
+        "Warning: the network is at genesis revision {}. Whoever holds keys of revision {} could have written this log; \
+         have it exported again, and compare.\n",
+        summary.newest, summary.revision
+    )
 }
 
 fn verify_export(path: &Path, chain: &[Signed<Genesis>]) -> anyhow::Result<Summary> {

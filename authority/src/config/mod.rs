@@ -124,7 +124,7 @@ pub struct LimitSettings {
     pub connections: u32,
 }
 
-/// How often one source address may ask.
+/// How often one source address may ask, and one who is known.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rates {
@@ -140,6 +140,16 @@ pub struct Rates {
     /// Requests a minute from one address that failed to prove who asks.
     #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
     pub failures_per_minute: u32,
+    /// Requests a second of one node that is in, or of one operator or token, from wherever; they do not count for
+    /// the address.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub known_per_second: u32,
+    /// Requests that one of them may make at once after a pause.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub known_burst: u32,
+    /// How often a minute one node may say anew where it is found.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub records_per_minute: u32,
 }
 
 /// The audit log.
@@ -196,6 +206,9 @@ impl Default for Rates {
             burst: 200,
             enrollments_per_minute: 60,
             failures_per_minute: 30,
+            known_per_second: 50,
+            known_burst: 1000,
+            records_per_minute: 30,
         }
     }
 }

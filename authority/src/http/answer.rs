@@ -3,11 +3,13 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
+use futures_util::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate_proto::api::RESUMED_HEADER;
 
 use super::schema::{Described, Schemas};
+use crate::service::Pieces;
 
 /// An answer that is not a refusal.
 pub(super) trait Answer: Send + 'static {
@@ -41,7 +43,7 @@ pub(super) struct Done;
 
 /// Bytes that are JSON already.
 pub(super) struct Prepared<T> {
-    bytes: Bytes,
+    body: Body,
     of: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -122,8 +124,18 @@ impl<M> Text<M> {
 
 impl<T> Prepared<T> {
     pub(super) fn new(bytes: Bytes) -> Self {
+        Self::of_body(bytes.into())
+    }
+
+    /// What is sent piece by piece.
+    pub(super) fn in_pieces(pieces: Pieces) -> Self {
+        let frames = pieces.frames().map(Ok::<_, std::convert::Infallible>);
+        Self::of_body(Body::from_stream(stream::iter(frames)))
+    }
+
+    fn of_body(body: Body) -> Self {
         Self {
-            bytes,
+            body,
             of: std::marker::PhantomData,
         }
     }
@@ -181,7 +193,7 @@ impl<T: Described + 'static> Answer for Prepared<T> {
     const MEANING: &'static str = "as asked";
 
     fn respond(self) -> Response<Body> {
-        response(Self::STATUS, JSON, self.bytes)
+        response(Self::STATUS, JSON, self.body)
     }
 
     fn describe(schemas: &mut Schemas) -> Option<(&'static str, Value)> {

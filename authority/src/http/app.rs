@@ -1,11 +1,11 @@
 //! What every handler shares.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use tidegate_proto::{NodeId, Origin};
+use tidegate_proto::Origin;
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::gate::{Gate, Kind, Place};
@@ -18,6 +18,8 @@ use crate::store::StoreError;
 
 /// A node's streams at once: one, and those that it does not know yet to be dead.
 const STREAMS_PER_NODE: u8 = 4;
+/// An operator's or a token's streams and exports at once.
+const STREAMS_PER_OPERATOR: u8 = 16;
 
 /// Large bodies that are taken in at once.
 const LARGE_BODIES: usize = 4;
@@ -33,7 +35,7 @@ struct Shared {
     /// Origins beside those that the genesis names.
     urls: RwLock<Arc<[Origin]>>,
     streams: Arc<Semaphore>,
-    open: Mutex<HashMap<NodeId, u8>>,
+    open: Mutex<BTreeMap<Actor, u8>>,
     large: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
     serves_metrics: bool,
@@ -97,22 +99,26 @@ impl App {
             .map_err(|_| Refusal::too_many("too-many-streams", 5))
     }
 
-    /// Room for one more stream of this node.
-    pub(super) fn stream_place(&self, node: NodeId) -> Result<StreamPlace, Refusal> {
+    /// Room for one more stream of this caller.
+    pub(super) fn stream_place(&self, who: &Actor) -> Result<StreamPlace, Refusal> {
+        let most = match who {
+            Actor::Node(_) => STREAMS_PER_NODE,
+            _ => STREAMS_PER_OPERATOR,
+        };
         let mut open = self.open_streams();
-        let count = open.entry(node).or_insert(0);
-        if *count >= STREAMS_PER_NODE {
+        let count = open.entry(who.clone()).or_insert(0);
+        if *count >= most {
             return Err(Refusal::too_many("too-many-streams", 5));
         }
         *count += 1;
         drop(open);
         Ok(StreamPlace {
             app: self.clone(),
-            node,
+            who: who.clone(),
         })
     }
 
-    fn open_streams(&self) -> MutexGuard<'_, HashMap<NodeId, u8>> {
+    fn open_streams(&self) -> MutexGuard<'_, BTreeMap<Actor, u8>> {
         let open = self.0.open.lock();
         open.unwrap_or_else(PoisonError::into_inner) // each statement leaves it whole
     }
@@ -165,33 +171,50 @@ impl App {
             .take(Place::of(source), Kind::Failure, Instant::now()); // the next request learns of it
     }
 
-    /// Gives back what somebody paid who is known.
-    pub(super) fn is_known(&self, source: IpAddr) {
+    /// Takes one request of `who`'s own share instead of its address's.
+    pub(super) fn is_known(&self, source: IpAddr, who: &Actor) -> Result<(), Refusal> {
+        self.take_known(source, who, Kind::Known)?;
         self.0.gate.give_back(Place::of(source), Kind::Request);
+        Ok(())
+    }
+
+    /// Takes one of what of `kind` somebody may do who is known.
+    pub(super) fn take_known(
+        &self,
+        source: IpAddr,
+        who: &Actor,
+        kind: Kind,
+    ) -> Result<(), Refusal> {
+        let place = Place::of_known(who);
+        let taken = self.0.gate.take(place, kind, Instant::now());
+        taken.map_err(|wait| self.too_often(who.clone(), source, kind, wait))
     }
 
     fn limited(&self, source: IpAddr, kind: Kind, wait: u32) -> Refusal {
+        self.too_often(Actor::Stranger, source, kind, wait)
+    }
+
+    fn too_often(&self, who: Actor, source: IpAddr, kind: Kind, wait: u32) -> Refusal {
         self.metrics().limited(kind.as_str());
-        self.0
-            .authority
-            .alarm(Alarm::RateLimited, Actor::Stranger, Some(source));
+        let authority = &self.0.authority;
+        authority.alarm(Alarm::RateLimited, who, Some(source));
         Refusal::too_many("too-many-requests", wait)
     }
 }
 
-/// One of the streams that a node may have open.
+/// One of the streams that somebody may have open.
 pub(super) struct StreamPlace {
     app: App,
-    node: NodeId,
+    who: Actor,
 }
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         let mut open = self.app.open_streams();
-        if let Some(count) = open.get_mut(&self.node) {
+        if let Some(count) = open.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.node);
+                open.remove(&self.who);
             }
         }
     }

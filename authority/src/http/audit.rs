@@ -65,12 +65,13 @@ async fn end(app: &App, last: Limit) -> Result<Json<AuditPage>, Refusal> {
     }))
 }
 
-async fn export(app: App, _: ByOperator<ViewAudit>) -> Result<JsonLines, Refusal> {
+async fn export(app: App, asked: ByOperator<ViewAudit>) -> Result<JsonLines, Refusal> {
+    let place = app.stream_place(&asked.caller.actor)?;
     let export = app.authority().export_audit().await?;
-    let lines = stream::try_unfold(export, |mut export| async move {
+    let lines = stream::try_unfold((export, place), |(mut export, place)| async move {
         let lines = export.next().await;
         let lines = lines.map_err(|error| io::Error::other(error.to_string()))?; // which cuts the export off
-        Ok::<_, io::Error>(lines.map(|lines| (lines, export)))
+        Ok::<_, io::Error>(lines.map(|lines| (lines, (export, place))))
     });
     Ok(JsonLines::new(Body::from_stream(lines)))
 }

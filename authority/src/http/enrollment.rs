@@ -45,12 +45,16 @@ pub(super) async fn challenge(
 
 async fn enroll(app: App, asked: ByNewcomer<Enroll>) -> Result<Json<Enrolled>, Refusal> {
     app.admit(asked.source, Kind::Enrollment)?;
+    let who = asked.caller.actor.clone();
     let enrolled = app.authority().enroll(asked.body, asked.caller).await?;
-    app.metrics().enrolled(match &enrolled {
-        Enrolled::Admitted(_) => "admitted",
+    let outcome = match &enrolled {
+        Enrolled::Admitted(_) => {
+            let _ = app.is_known(asked.source.ip(), &who); // it is done either way
+            "admitted"
+        }
         Enrolled::Pending => "pending",
-    });
-    app.is_known(asked.source.ip());
+    };
+    app.metrics().enrolled(outcome);
     Ok(Json(enrolled))
 }
 

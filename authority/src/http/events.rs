@@ -9,12 +9,12 @@ use tidegate_proto::audit::Chained;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answer::{Beginning, Events, json_of};
-use super::app::App;
+use super::app::{App, StreamPlace};
 use super::door::{ByOperator, ViewAudit};
 use super::problem::Refusal;
 use super::route::{Route, route};
 use super::stream::{COMMENT, KEEPALIVE, last_event};
-use crate::service::{AuditFollower, Notice, Subscription};
+use crate::service::{AuditFollower, Caller, Notice, Operation, Subscription};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![route(
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn follow(app: App, asked: ByOperator<ViewAudit>) -> Result<Events<Change>, Refusal> {
     let permit = app.stream_permit()?;
+    let place = app.stream_place(&asked.caller.actor)?;
     let last = last_event(&asked.headers);
     let resumed = last.and_then(|last| app.authority().resume(last));
     app.metrics().stream_opened("operator", resumed.is_some());
@@ -37,23 +38,28 @@ async fn follow(app: App, asked: ByOperator<ViewAudit>) -> Result<Events<Change>
         audit: app.authority().follow_audit(head),
         changes: resumed.unwrap_or_else(|| app.authority().follow()),
         app,
+        caller: asked.caller,
         _permit: permit,
+        _place: place,
     };
     Ok(Events::new(beginning, Body::from_stream(open.frames())))
 }
 
 struct Open {
     app: App,
+    caller: Caller,
     changes: Subscription,
     audit: AuditFollower,
     stopping: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 /// What can be told next.
 enum Told {
     Notice(Notice),
     Record(Chained),
+    Silence,
 }
 
 impl Open {
@@ -64,25 +70,39 @@ impl Open {
         })
     }
 
+    /// What is sent next. Whoever may not hear it any more hears nothing more.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let told = tokio::select! {
-                biased;
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-                notice = self.changes.next() => Told::Notice(notice?),
-                record = self.audit.next() => Told::Record(record.ok()?),
-                () = tokio::time::sleep(KEEPALIVE) => return Some(Bytes::from_static(COMMENT)),
-            };
+            let told = self.wait().await?;
+            let authority = self.app.authority();
+            let allowed = authority.authorize(&self.caller, Operation::ViewAudit);
+            allowed.await.ok()?;
             let change = match told {
                 Told::Notice(notice) => self.change(notice).await,
                 Told::Record(record) => Some(Change::Audit(record)),
+                Told::Silence => return Some(Bytes::from_static(COMMENT)),
             };
-            let Some(change) = change else { continue };
-            let (id, name) = (self.changes.last(), change.name());
-            let json = String::from_utf8(json_of(&change)).ok()?;
-            self.app.metrics().streamed(name, json.len());
-            return Some(format!("id: {id}\nevent: {name}\ndata: {json}\n\n").into());
+            if let Some(change) = change {
+                return self.frame(&change);
+            }
         }
+    }
+
+    async fn wait(&mut self) -> Option<Told> {
+        Some(tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+            notice = self.changes.next() => Told::Notice(notice?),
+            record = self.audit.next() => Told::Record(record.ok()?),
+            () = tokio::time::sleep(KEEPALIVE) => Told::Silence,
+        })
+    }
+
+    fn frame(&self, change: &Change) -> Option<Bytes> {
+        let (id, name) = (self.changes.last(), change.name());
+        let json = String::from_utf8(json_of(change)).ok()?;
+        self.app.metrics().streamed(name, json.len());
+        Some(format!("id: {id}\nevent: {name}\ndata: {json}\n\n").into())
     }
 
     /// What a notice says to an operator.

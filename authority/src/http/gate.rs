@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tidegate_proto::Digest;
+
 use crate::config::Rates;
+use crate::service::Actor;
 
 /// Sources that are told apart at once. Beyond that, strangers share one bucket.
 const MOST_SOURCES: usize = 65_536;
@@ -19,15 +22,30 @@ pub(super) enum Kind {
     Enrollment,
     /// A request that failed to prove who asks.
     Failure,
+    /// Any request of somebody who is in, wherever it comes from.
+    Known,
+    /// A node's word on where it is found, which all of its peers are told.
+    Record,
 }
 
 impl Kind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Request,
+        Self::Enrollment,
+        Self::Failure,
+        Self::Known,
+        Self::Record,
+    ];
+
     /// The name, in metrics and codes.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
             Self::Enrollment => "enrollment",
             Self::Failure => "failure",
+            Self::Known => "known",
+            Self::Record => "record",
         }
     }
 }
@@ -44,6 +62,14 @@ impl Place {
             IpAddr::V4(v4) => Self(u128::from(v4.to_bits())),
             IpAddr::V6(v6) => Self(v6.to_bits() >> 64 << 64 | 1 << 32),
         }
+    }
+
+    /// Where somebody stands who is known, whatever the address.
+    pub(super) fn of_known(who: &Actor) -> Self {
+        let digest = Digest::of(who.to_string().as_bytes());
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest.as_bytes()[..16]);
+        Self(u128::from_be_bytes(half))
     }
 }
 
@@ -78,9 +104,13 @@ impl Bucket {
 /// The buckets of every source.
 #[derive(Debug)]
 pub(super) struct Gate {
-    paces: Mutex<[Pace; 3]>,
-    buckets: Mutex<HashMap<(Place, Kind), Bucket>>,
+    paces: Mutex<[Pace; 5]>,
+    strangers: Mutex<Buckets>,
+    /// Apart from strangers, who so cannot take their room.
+    known: Mutex<Buckets>,
 }
+
+type Buckets = HashMap<(Place, Kind), Bucket>;
 
 /// Seconds to wait until one more may come.
 pub(super) type Wait = u32;
@@ -89,7 +119,8 @@ impl Gate {
     pub(super) fn new(rates: &Rates) -> Self {
         Self {
             paces: Mutex::new(paces(rates)),
-            buckets: Mutex::default(),
+            strangers: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -101,7 +132,7 @@ impl Gate {
     /// Takes one of what `place` has left.
     pub(super) fn take(&self, place: Place, kind: Kind, now: Instant) -> Result<(), Wait> {
         let pace = self.pace(kind);
-        let mut buckets = self.buckets();
+        let mut buckets = self.buckets(kind);
         let bucket = bucket(&mut buckets, (place, kind), pace, now);
         bucket.refill(pace, now);
         if bucket.tokens >= 1.0 {
@@ -115,7 +146,7 @@ impl Gate {
     /// Whether anything is left, without taking it.
     pub(super) fn check(&self, place: Place, kind: Kind, now: Instant) -> Result<(), Wait> {
         let pace = self.pace(kind);
-        let mut buckets = self.buckets();
+        let mut buckets = self.buckets(kind);
         let Some(bucket) = buckets.get_mut(&(place, kind)) else {
             return Ok(());
         };
@@ -130,7 +161,7 @@ impl Gate {
     /// Gives back what was taken by somebody who is known after all.
     pub(super) fn give_back(&self, place: Place, kind: Kind) {
         let pace = self.pace(kind);
-        if let Some(bucket) = self.buckets().get_mut(&(place, kind)) {
+        if let Some(bucket) = self.buckets(kind).get_mut(&(place, kind)) {
             bucket.tokens = (bucket.tokens + 1.0).min(pace.burst);
         }
     }
@@ -139,18 +170,17 @@ impl Gate {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner)[kind as usize]
     }
 
-    fn buckets(&self) -> MutexGuard<'_, HashMap<(Place, Kind), Bucket>> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner) // each statement leaves it whole
+    fn buckets(&self, kind: Kind) -> MutexGuard<'_, Buckets> {
+        let buckets = match kind {
+            Kind::Known | Kind::Record => &self.known,
+            Kind::Request | Kind::Enrollment | Kind::Failure => &self.strangers,
+        };
+        buckets.lock().unwrap_or_else(PoisonError::into_inner) // each statement leaves it whole
     }
 }
 
 /// The bucket of `key`. Where there is no room even without those that are full again, everybody new shares one.
-fn bucket(
-    buckets: &mut HashMap<(Place, Kind), Bucket>,
-    key: (Place, Kind),
-    pace: Pace,
-    now: Instant,
-) -> &mut Bucket {
+fn bucket(buckets: &mut Buckets, key: (Place, Kind), pace: Pace, now: Instant) -> &mut Bucket {
     const SHARED: Place = Place(u128::MAX);
     let mut key = key;
     if buckets.len() >= MOST_SOURCES && !buckets.contains_key(&key) {
@@ -170,7 +200,7 @@ fn wait(tokens: f64, pace: Pace) -> Wait {
     seconds.clamp(1.0, 3600.0) as Wait
 }
 
-fn paces(rates: &Rates) -> [Pace; 3] {
+fn paces(rates: &Rates) -> [Pace; 5] {
     let per_minute = |count: u32| Pace {
         per_second: f64::from(count) / 60.0,
         burst: f64::from(count),
@@ -183,6 +213,11 @@ fn paces(rates: &Rates) -> [Pace; 3] {
         requests,
         per_minute(rates.enrollments_per_minute),
         per_minute(rates.failures_per_minute),
+        Pace {
+            per_second: f64::from(rates.known_per_second),
+            burst: f64::from(rates.known_burst),
+        },
+        per_minute(rates.records_per_minute),
     ]
 }
 
@@ -198,6 +233,9 @@ mod tests {
             burst: 3,
             enrollments_per_minute: 1,
             failures_per_minute: 1,
+            known_per_second: 2,
+            known_burst: 3,
+            records_per_minute: 1,
         })
     }
 
@@ -219,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_pays_nothing() {
+    fn what_is_given_back_was_not_paid() {
         let (gate, now) = (gate(), Instant::now());
         for _ in 0..100 {
             assert_eq!(gate.take(place(1), Kind::Request, now), Ok(()));
@@ -242,10 +280,16 @@ mod tests {
         for source in 0..(MOST_SOURCES as u32 + 1000) {
             let _ = gate.take(place(source), Kind::Request, now);
         }
-        assert!(gate.buckets().len() <= MOST_SOURCES + 1);
+        assert!(gate.buckets(Kind::Request).len() <= MOST_SOURCES + 1);
+        let known = Place::of_known(&Actor::System);
+        assert_eq!(
+            gate.take(known, Kind::Known, now),
+            Ok(()),
+            "others have their room"
+        );
         assert!(gate.take(place(u32::MAX), Kind::Request, now).is_err());
         let later = now + Duration::from_secs(61);
         assert_eq!(gate.take(place(u32::MAX), Kind::Request, later), Ok(()));
-        assert!(gate.buckets().len() <= 2);
+        assert!(gate.buckets(Kind::Request).len() <= 2);
     }
 }

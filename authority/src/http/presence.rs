@@ -7,6 +7,7 @@ use tidegate_proto::{PeerRecord, Receipt, Signed};
 use super::answer::{Done, Json};
 use super::app::App;
 use super::door::ByMember;
+use super::gate::Kind;
 use super::problem::Refusal;
 use super::route::{Route, route};
 
@@ -37,6 +38,9 @@ async fn heartbeat(
     app: App,
     ByMember(asked): ByMember<Heartbeat>,
 ) -> Result<Json<HeartbeatReply>, Refusal> {
+    if asked.body.record.is_some() {
+        app.take_known(asked.source.ip(), &asked.caller.actor, Kind::Record)?;
+    }
     let reply = app
         .authority()
         .heartbeat(asked.node, asked.body, Some(asked.source), asked.caller)
@@ -46,6 +50,7 @@ async fn heartbeat(
 }
 
 async fn record(app: App, ByMember(asked): ByMember<Signed<PeerRecord>>) -> Result<Done, Refusal> {
+    app.take_known(asked.source.ip(), &asked.caller.actor, Kind::Record)?;
     app.authority()
         .put_record(asked.node, asked.body, Some(asked.source), asked.caller)
         .await?;

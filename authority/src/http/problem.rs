@@ -52,7 +52,7 @@ impl Refusal {
     /// Too much from one place.
     pub(super) fn too_many(code: &'static str, retry_after: u32) -> Self {
         let detail = format!(
-            "too many requests from this address; wait {retry_after} s, or have the limits raised in authority.toml"
+            "too many requests; wait {retry_after} s, or have the limits raised in authority.toml"
         );
         Self {
             retry_after: Some(retry_after),

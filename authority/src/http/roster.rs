@@ -3,7 +3,7 @@
 use axum::http::Method;
 use tidegate_proto::api::RosterUpdate;
 
-use super::answer::Json;
+use super::answer::Prepared;
 use super::app::App;
 use super::door::ByMember;
 use super::param::SinceQuery;
@@ -22,10 +22,10 @@ pub(super) fn routes() -> Vec<Route> {
 async fn roster(
     app: App,
     ByMember(asked): ByMember<(), SinceQuery>,
-) -> Result<Json<RosterUpdate>, Refusal> {
+) -> Result<Prepared<RosterUpdate>, Refusal> {
     let update = app
         .authority()
         .roster(asked.node, asked.query.since)
         .await?;
-    Ok(Json(update))
+    Ok(Prepared::in_pieces(update))
 }

@@ -14,7 +14,7 @@ use super::app::{App, StreamPlace};
 use super::door::ByMember;
 use super::problem::Refusal;
 use super::route::{Route, route};
-use crate::service::{EventId, NodeStream, Told};
+use crate::service::{EventId, Frames, NodeStream, Pieces, Told};
 
 /// How long a stream is silent at most.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn follow(app: App, ByMember(asked): ByMember) -> Result<Events<StreamEvent>, Refusal> {
     let permit = app.stream_permit()?;
-    let place = app.stream_place(asked.node)?;
+    let place = app.stream_place(&asked.caller.actor)?;
     let last = last_event(&asked.headers);
     let events = app.authority().stream(asked.node, last).await?;
     let beginning = Beginning::of(events.is_resumed());
@@ -67,23 +67,23 @@ impl Open {
             let told = open.next().await?;
             Some((told, open))
         });
-        told.flat_map(|frame| stream::iter(frame.into_iter().map(Ok)))
+        told.flat_map(|frames| stream::iter(frames.map(Ok)))
     }
 
-    async fn next(&mut self) -> Option<Vec<Bytes>> {
+    async fn next(&mut self) -> Option<Frames> {
         let told = tokio::select! {
             biased;
             _ = self.stopping.wait_for(|stopping| *stopping) => None,
             told = self.events.next_within(KEEPALIVE) => told,
         };
-        let frame = match told? {
-            Told::Silence => vec![Bytes::from_static(COMMENT)],
+        let event = match told? {
+            Told::Silence => Pieces::from(COMMENT),
             Told::Event(id, event) => {
-                self.app.metrics().streamed(event.name, event.json.len());
-                frame(id.as_ref(), event.name, event.json)
+                self.app.metrics().streamed(event.name, event.json.size());
+                framed(id.as_ref(), event.name, event.json)
             }
         };
-        Some(frame)
+        Some(event.frames())
     }
 }
 
@@ -93,15 +93,11 @@ impl Drop for Open {
     }
 }
 
-/// One event, with the place to resume behind it if it has one. A large one is not copied for each who is told of it.
-pub(super) fn frame(id: Option<&EventId>, name: &str, json: Bytes) -> Vec<Bytes> {
-    const COPIED: usize = 4096;
+/// One event, with the place to resume behind it if it has one.
+pub(super) fn framed(id: Option<&EventId>, name: &str, json: Pieces) -> Pieces {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    let mut head = format!("{id}event: {name}\ndata: ").into_bytes();
-    if json.len() > COPIED {
-        return vec![head.into(), json, Bytes::from_static(b"\n\n")];
-    }
-    head.extend_from_slice(&json);
-    head.extend_from_slice(b"\n\n");
-    vec![head.into()]
+    let mut event = Pieces::from(format!("{id}event: {name}\ndata: "));
+    event.append(json);
+    event.push("\n\n");
+    event
 }

@@ -231,7 +231,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Records an event that has no other effect here: start and stop, backups, rotated keys.
+    /// Records an event that has no other effect here: start and stop, backups.
     pub async fn log(&self, entry: Entry) -> Result<(), StoreError> {
         self.effect(async move |this, tx| this.record(tx, entry).await)
             .await
@@ -284,14 +284,20 @@ impl Authority {
         Ok((checkpoint, signed))
     }
 
+    /// Signs the head of the log, if there is one.
+    pub(super) async fn seal_head(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        match self.checkpoint_within(tx).await {
+            Ok(_) | Err(ReadError::NotYet(_)) => Ok(()),
+            Err(ReadError::Store(error)) => Err(error),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     /// Records the alarms that are still counted and signs the head, before the authority stops.
     pub(super) async fn finish_audit(&self) {
-        let finish = async |this: &Self, tx: &mut Tx| -> Result<(), ReadError> {
+        let finish = async |this: &Self, tx: &mut Tx| -> Result<(), StoreError> {
             this.record_alarms(tx, true).await?;
-            match this.checkpoint_within(tx).await {
-                Ok(_) | Err(ReadError::NotYet(_)) => Ok(()),
-                Err(error) => Err(error),
-            }
+            this.seal_head(tx).await
         };
         let finished = self.effect(finish).await;
         if let Err(error) = finished {

@@ -17,6 +17,7 @@ use super::feed::{EventId, Feed, Subscription};
 use super::heartbeats::Pulse;
 use super::policies::InForce;
 use super::view::View;
+use super::whereabouts::Whereabouts;
 use crate::clock::Clock;
 use crate::signer::{AtRestKey, Signer, SignerError};
 use crate::store::{Location, Store, StoreError, Tx};
@@ -119,6 +120,7 @@ pub(crate) struct Inner {
     pub(crate) view: RwLock<Option<Arc<View>>>,
     /// Held by whoever brings the view up to date, so that many who ask at once do it once.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) pulse: Mutex<Pulse>,
     /// When what has passed was last forgotten, in milliseconds.
     pub(crate) forgotten_at: AtomicU64,
@@ -169,6 +171,7 @@ impl Authority {
             policy: Mutex::default(),
             view: RwLock::default(),
             looking: tokio::sync::Mutex::default(),
+            whereabouts: Whereabouts::default(),
             pulse: Mutex::default(),
             forgotten_at: AtomicU64::new(0),
             alarms: Mutex::default(),

@@ -9,7 +9,7 @@ use super::{Actor, Authority, Caller, Notice, ReadError, RevocationView};
 use crate::store::{Connection, StoreError, Tx, holder, revocation};
 
 /// The most revocations that are listed.
-const MOST_LISTED: u32 = 1000;
+pub(super) const MOST_LISTED: u32 = 1000;
 
 impl Authority {
     /// Who has confirmed a revocation and who may not have heard, from the ledger and the receipts.

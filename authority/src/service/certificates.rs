@@ -244,7 +244,8 @@ impl Authority {
     ) -> Result<(), NodeError> {
         let now = tx.now();
         let settings = self.settings(tx.connection()).await?;
-        let again = node.keys_changed_at + settings.epoch;
+        // A certificate that lasts no longer than an epoch is renewed, with a new sealing key, more often than that.
+        let again = node.keys_changed_at + settings.epoch.min(settings.certificate.divided_by(4));
         if now < again {
             return Err(NodeError::ChangedAlready(again));
         }

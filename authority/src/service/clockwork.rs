@@ -1,29 +1,16 @@
 //! What the authority does by itself, by its clock and when there is work.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_proto::{Span, UnixTime};
 
-use super::audit::{Entry, Event};
-use super::{Actor, Authority, EpochError};
-use crate::store::{
-    Tx, address, certificate, change, epoch, grant, invite, node, nonce, overdue, token,
-};
+use super::{Authority, EpochError};
+use crate::store::Tx;
 
 /// The longest between two rounds.
 const ROUND: Span = Span::from_secs(5);
-/// How long a release stays in the ledger after nobody can use it any more.
-const LEDGER_KEPT: Span = Span::from_hours(1);
-/// How long what has ended is still shown.
-const ENDED_KEPT: Span = Span::from_hours(30 * 24);
-
 /// The shortest between two rounds: what comes in meanwhile is done in one.
 const GATHER: Duration = Duration::from_millis(20);
-/// How often what has passed is forgotten.
-const FORGET: Span = Span::from_minutes(1);
-/// How long changes are kept for those who come back.
-const CHANGES_KEPT: Span = Span::from_minutes(10);
 /// Certificates that are issued anew in one transaction.
 const REISSUED: u32 = 200;
 
@@ -98,37 +85,5 @@ impl Authority {
     pub(super) fn has_work(&self, tx: &mut Tx) {
         let inner = std::sync::Arc::clone(&self.0);
         tx.after_commit(move || inner.work.notify_one());
-    }
-
-    async fn forget(&self, tx: &mut Tx) -> Result<(), EpochError> {
-        let now = tx.now();
-        let last = self.0.forgotten_at.load(Ordering::Relaxed);
-        if now < UnixTime::from_millis(last) + FORGET {
-            return Ok(());
-        }
-        self.0
-            .forgotten_at
-            .store(now.as_millis(), Ordering::Relaxed);
-        let ceilings = self.trust().chain.genesis().ceilings;
-        change::forget(tx.connection(), now - CHANGES_KEPT, self.0.limits.changes).await?;
-        address::forget_wireguard(tx.connection(), now).await?;
-        nonce::forget(tx.connection(), now).await?;
-        grant::forget(tx.connection(), now, now - LEDGER_KEPT).await?;
-        epoch::erase(tx.connection(), now).await?;
-        invite::forget(tx.connection(), now - ENDED_KEPT).await?;
-        overdue::forget(tx.connection()).await?;
-        token::forget(tx.connection(), now - ENDED_KEPT).await?;
-        certificate::forget(
-            tx.connection(),
-            now - super::certificates::longest_use(&ceilings),
-        )
-        .await?;
-        let forgotten =
-            node::forget_pending(tx.connection(), now - self.0.limits.pending_for).await?;
-        if forgotten > 0 {
-            let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
-            self.record(tx, entry.count("count", forgotten)).await?;
-        }
-        Ok(())
     }
 }

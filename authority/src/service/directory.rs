@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tidegate_proto::policy::{Class, Policy, Subject};
 use tidegate_proto::{
-    BoundedSet, Certificate, Digest, Genesis, NodeId, NodeName, Prefix, Revision, Role, Sequence,
-    Signed, Tag, UnixTime,
+    BoundedSet, Digest, Genesis, NodeId, NodeName, Prefix, Revision, Role, Sequence, Tag, UnixTime,
 };
 
 use super::NodeStatus;
 use super::authority::Trust;
+use super::pieces::Element;
 use super::policies::InForce;
 use crate::store::node::{Node, WithCertificate};
 use crate::store::{Connection, StoreError, node};
@@ -25,7 +25,8 @@ pub(crate) struct Member {
     routes: BoundedSet<Prefix, 32>,
     addresses: [Prefix; 2],
     pub(crate) digest: Digest,
-    pub(crate) certificate: Signed<Certificate>,
+    /// Its certificate, as everybody is told it.
+    pub(crate) certificate: Element,
     pub(crate) not_after: UnixTime,
     /// Whether it is in: with a certificate, and neither revoked nor suspended.
     pub(crate) is_in: bool,
@@ -52,8 +53,10 @@ impl Member {
             digest,
             certificate,
         }: WithCertificate,
-    ) -> Option<Self> {
-        let (ipv4, ipv6) = node.ipv4.zip(node.ipv6)?;
+    ) -> Result<Option<Self>, StoreError> {
+        let Some((ipv4, ipv6)) = node.ipv4.zip(node.ipv6) else {
+            return Ok(None);
+        };
         let is_in = node.status == NodeStatus::Allowed;
         let Node {
             node,
@@ -65,7 +68,7 @@ impl Member {
             described,
             ..
         } = node;
-        Some(Self {
+        Ok(Some(Self {
             node,
             name,
             roles,
@@ -74,11 +77,11 @@ impl Member {
             addresses: [Prefix::host(ipv4.into()), Prefix::host(ipv6.into())],
             digest,
             not_after: certificate.1,
-            certificate: certificate.0,
+            certificate: Element::of(&certificate.0)?,
             is_in,
             changed,
             described,
-        })
+        }))
     }
 }
 
@@ -114,7 +117,7 @@ impl Directory {
         let under = (policy.map(|policy| policy.version), Some(trust.revision()));
         let policy = policy.map(|in_force| &in_force.policy);
         for changed in node::changed_since(moment, fresh.version).await? {
-            fresh.put(changed, policy, genesis);
+            fresh.put(changed, policy, genesis)?;
         }
         fresh.version = version;
         if fresh.reach.under != under {
@@ -174,9 +177,14 @@ impl Directory {
         reached
     }
 
-    fn put(&mut self, changed: WithCertificate, policy: Option<&Policy>, genesis: &Genesis) {
-        let Some(member) = Member::of(changed) else {
-            return;
+    fn put(
+        &mut self,
+        changed: WithCertificate,
+        policy: Option<&Policy>,
+        genesis: &Genesis,
+    ) -> Result<(), StoreError> {
+        let Some(member) = Member::of(changed)? else {
+            return Ok(());
         };
         if let Some(before) = self.nodes.get(&member.node) {
             self.changes.remove(&before.changed);
@@ -184,6 +192,7 @@ impl Directory {
         self.changes.insert(member.changed, member.node);
         self.reach.put(&member, policy, genesis);
         self.nodes.insert(member.node, Arc::new(member));
+        Ok(())
     }
 }
 

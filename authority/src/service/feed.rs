@@ -153,6 +153,16 @@ impl Feed {
         self.head.send_replace(head);
     }
 
+    /// Ends every follower: what came up to `behind` is not known any more.
+    pub(crate) fn lose(&self, behind: u64) {
+        {
+            let mut ring = self.ring();
+            ring.changes.clear();
+            ring.behind = behind;
+        }
+        self.head.send_replace(behind);
+    }
+
     /// Follows from behind the last change.
     pub(crate) fn follow(self: &Arc<Self>) -> Subscription {
         self.from(self.head())

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::{Accepted, Genesis, Revision, SignError, Signed, SigningKey, TrustChain};
+use tidegate_proto::{
+    Accepted, Genesis, KeyId, PublicKey, Revision, SignError, Signed, SigningKey, TrustChain,
+};
 
 use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
@@ -11,9 +13,53 @@ use crate::store::{Connection, Store, StoreError, Tx, epoch, genesis, list, reco
 
 /// What of the chain is not in the database yet.
 pub(super) struct Fresh {
-    genesis: Vec<Signed<Genesis>>,
+    genesis: Vec<Succession>,
     /// Whether the database holds revisions before these.
     succeeds: bool,
+}
+
+/// A revision, and what it changes about who signs.
+struct Succession {
+    genesis: Signed<Genesis>,
+    revision: Revision,
+    rotation: Option<Rotation>,
+}
+
+/// Other keys than before, by their ids.
+struct Rotation {
+    added: String,
+    removed: String,
+}
+
+impl Succession {
+    /// Follows `chain` one revision on; none if it is there already.
+    fn of(chain: &mut TrustChain, genesis: Signed<Genesis>) -> Result<Option<Self>, OpenError> {
+        let before = chain.genesis().authority.keys.clone();
+        if chain.succeed(&genesis)? == Accepted::Known {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            genesis,
+            revision: chain.genesis().revision,
+            rotation: Rotation::between(&before, &chain.genesis().authority.keys),
+        }))
+    }
+}
+
+impl Rotation {
+    fn between(before: &[PublicKey], after: &[PublicKey]) -> Option<Self> {
+        let without = |keys: &[PublicKey], others: &[PublicKey]| {
+            let rest = keys.iter().filter(|key| !others.contains(key));
+            let ids: Vec<_> = rest.map(|key| KeyId::of(key).to_string()).collect();
+            ids.join(" ")
+        };
+        let rotation = Self {
+            added: without(after, before),
+            removed: without(before, after),
+        };
+        let same = rotation.added.is_empty() && rotation.removed.is_empty();
+        (!same).then_some(rotation)
+    }
 }
 
 /// Follows the chain: what the database holds, and then what `outside` adds.
@@ -26,15 +72,17 @@ pub(super) async fn follow(
     let mut chain = TrustChain::trusting(known.ok_or(OpenError::NoGenesis)?)?;
     let mut fresh = Vec::new();
     if kept.is_empty() {
-        fresh.push(chain.genesis().signed().clone());
+        fresh.push(Succession {
+            genesis: chain.genesis().signed().clone(),
+            revision: chain.genesis().revision,
+            rotation: None,
+        });
     }
     for genesis in &kept {
         chain.succeed(genesis)?;
     }
     for genesis in outside {
-        if chain.succeed(&genesis)? == Accepted::New {
-            fresh.push(genesis);
-        }
+        fresh.extend(Succession::of(&mut chain, genesis)?);
     }
     let fresh = Fresh {
         genesis: fresh,
@@ -46,16 +94,15 @@ pub(super) async fn follow(
 impl Authority {
     /// Keeps what was found of the chain outside the database, as when a succession was installed meanwhile.
     pub(super) async fn keep_fresh(&self, fresh: Fresh) -> Result<(), OpenError> {
-        let last = self.trust().revision().value();
-        let first = last + 1 - fresh.genesis.len() as u64;
         let this = self.clone();
         let keep = async move |tx: &mut Tx| -> Result<(), OpenError> {
-            for (revision, genesis) in (first..).zip(&fresh.genesis) {
-                let revision = Revision::new(revision).ok_or(OpenError::NoGenesis)?;
-                genesis::keep(tx.connection(), revision, genesis).await?;
+            for succession in &fresh.genesis {
+                let Succession {
+                    genesis, revision, ..
+                } = succession;
+                genesis::keep(tx.connection(), *revision, genesis).await?;
                 if fresh.succeeds {
-                    let entry = Entry::new(Event::GenesisSucceeded, &Actor::System, revision);
-                    this.record(tx, entry.with("digest", genesis.digest()))
+                    this.record_succession(tx, succession, &Actor::System)
                         .await?;
                 }
             }
@@ -65,6 +112,25 @@ impl Authority {
         store
             .write(move |tx| Box::pin(async move { keep(tx).await }))
             .await
+    }
+
+    /// Records that a succession is in force and who signs from now on, under the signature of the new keys.
+    async fn record_succession(
+        &self,
+        tx: &mut Tx,
+        succession: &Succession,
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
+        let entry = Entry::new(Event::GenesisSucceeded, actor, succession.revision);
+        let entry = entry.with("digest", succession.genesis.digest());
+        self.record(tx, entry).await?;
+        if let Some(rotation) = &succession.rotation {
+            let entry = Entry::new(Event::KeysRotated, actor, succession.revision)
+                .with("added", &rotation.added)
+                .with("removed", &rotation.removed);
+            self.record(tx, entry).await?;
+        }
+        self.seal_head(tx).await
     }
 
     /// The genesis chain, the first revision first.
@@ -99,15 +165,12 @@ impl Authority {
         caller: Caller,
     ) -> Result<(), OpenError> {
         let mut chain = self.trust().chain.clone();
-        if chain.succeed(&genesis)? == Accepted::Known {
+        let Some(succession) = Succession::of(&mut chain, genesis)? else {
             return Ok(());
-        }
-        let revision = chain.genesis().revision;
+        };
         Trust::of(chain, &self.keys())?;
-        self.effect(async move |this, tx| {
-            this.install_within(tx, &genesis, revision, &caller).await
-        })
-        .await
+        self.effect(async move |this, tx| this.install_within(tx, &succession, &caller).await)
+            .await
     }
 
     /// Takes on the signing keys and the successions that were put into the data directory meanwhile. True if there
@@ -128,21 +191,19 @@ impl Authority {
     async fn install_within(
         &self,
         tx: &mut Tx,
-        genesis: &Signed<Genesis>,
-        revision: Revision,
+        succession: &Succession,
         caller: &Caller,
     ) -> Result<(), OpenError> {
         let refused = |error: AccessError| OpenError::Refused(error.to_string());
         self.spend(tx, caller).await.map_err(refused)?;
         let latest = genesis::latest(tx.connection()).await?;
-        if latest.and_then(Revision::next) != Some(revision) {
+        if latest.and_then(Revision::next) != Some(succession.revision) {
             let first = "another succession came first; try again";
             return Err(OpenError::Refused(first.to_owned()));
         }
-        genesis::keep(tx.connection(), revision, genesis).await?;
+        genesis::keep(tx.connection(), succession.revision, &succession.genesis).await?;
         self.trust_in_force(tx.connection()).await?;
-        let entry = Entry::new(Event::GenesisSucceeded, &caller.actor, revision);
-        self.record(tx, entry.with("digest", genesis.digest()))
+        self.record_succession(tx, succession, &caller.actor)
             .await?;
         self.keep_up(tx).await
     }

@@ -26,10 +26,12 @@ mod invites;
 mod nodes;
 mod operators;
 mod overdue;
+mod pieces;
 mod policies;
 mod receipts;
 mod records;
 mod recovery;
+mod retention;
 mod revocations;
 mod rosters;
 mod shape;
@@ -37,6 +39,7 @@ mod stream;
 mod telling;
 pub mod tokens;
 mod view;
+mod whereabouts;
 
 pub use access::{AccessError, Actor, Caller, Rights, SpentNonce};
 pub use alarms::Alarm;
@@ -50,6 +53,7 @@ pub use error::{
 };
 pub use feed::{EventId, Notice, Subscription};
 pub use operators::OperatorRef;
+pub use pieces::{Frames, Pieces};
 pub use recovery::RecoveryError;
 pub use shape::{
     Approval, EpochView, InviteView, MadeInvite, NewInvite, NodeFilter, NodeRef, NodeStatus,

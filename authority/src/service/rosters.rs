@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tidegate_proto::api::RosterUpdate;
 use tidegate_proto::{BoundedList, BoundedSet, NodeId, Roster, RosterEntry, Sequence};
 
 use super::directory::Member;
+use super::pieces::Pieces;
 use super::view::View;
 use super::{Authority, ReadError};
-use crate::store::record;
 
 /// What a roster tells: who is a peer, and who is not any more.
 #[derive(Default)]
@@ -20,23 +19,20 @@ struct Peers<'a> {
 }
 
 impl Authority {
-    /// Whom a member may talk to: what changed behind version `since`, or all.
-    pub async fn roster(
-        &self,
-        node: NodeId,
-        since: Option<Sequence>,
-    ) -> Result<RosterUpdate, ReadError> {
+    /// Whom a member may talk to: what changed behind version `since`, or all. It is a `RosterUpdate`, as JSON.
+    pub async fn roster(&self, node: NodeId, since: Option<Sequence>) -> Result<Pieces, ReadError> {
+        self.look_at_records().await?;
         let view = self.view().await?;
         let member = self.member(&view, node).await?;
-        self.roster_from(&view, &member, since).await
+        self.roster_from(&view, &member, since)
     }
 
-    pub(super) async fn roster_from(
+    pub(super) fn roster_from(
         &self,
         view: &View,
         member: &Member,
         since: Option<Sequence>,
-    ) -> Result<RosterUpdate, ReadError> {
+    ) -> Result<Pieces, ReadError> {
         let told = |since: &Sequence| {
             *since >= view.full_since()
                 && *since >= member.described
@@ -46,7 +42,7 @@ impl Authority {
             None => self.all_peers(view, member),
             Some(base) => self.changed_peers(view, member, base),
         };
-        self.sign_roster(view, member, peers).await
+        self.sign_roster(view, member, peers)
     }
 
     /// What of the changes behind `since` is `member`'s business, if anything.
@@ -89,12 +85,13 @@ impl Authority {
         peers
     }
 
-    async fn sign_roster(
+    /// The roster, signed, between what it is told with: its peers' certificates, and where they are found.
+    fn sign_roster(
         &self,
         view: &View,
         member: &Member,
         peers: Peers<'_>,
-    ) -> Result<RosterUpdate, ReadError> {
+    ) -> Result<Pieces, ReadError> {
         let entry = |peer: &&Arc<Member>| RosterEntry {
             node: peer.node,
             certificate: peer.digest,
@@ -109,14 +106,18 @@ impl Authority {
             entries: BoundedList::new(peers.present.iter().map(entry).collect()).map_err(large)?,
             removed: BoundedSet::new(peers.removed).map_err(|_| ReadError::RosterTooLarge)?,
         };
-        let nodes: Vec<NodeId> = peers.present.iter().map(|peer| peer.node).collect();
-        let records = record::of_all(&mut *self.0.store.read().await?, &nodes).await?;
-        let certificates = peers.present.iter().map(|peer| peer.certificate.clone());
-        Ok(RosterUpdate {
-            roster: view.trust.signer.sign(&roster)?,
-            certificates: BoundedList::new(certificates.collect())
-                .map_err(|_| ReadError::RosterTooLarge)?,
-            records: BoundedList::new(records).map_err(|_| ReadError::RosterTooLarge)?,
-        })
+        let signed = view.trust.signer.sign(&roster)?;
+        let records = self
+            .0
+            .whereabouts
+            .of(peers.present.iter().map(|peer| peer.node));
+        let mut update = Pieces::from("{\"roster\":");
+        update.append(Pieces::of(&signed)?);
+        update.push(",\"certificates\":");
+        update.push_array(peers.present.iter().map(|peer| peer.certificate.clone()));
+        update.push(",\"records\":");
+        update.push_array(records);
+        update.push("}");
+        Ok(update)
     }
 }

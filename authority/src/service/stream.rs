@@ -4,36 +4,34 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{Digest, EpochNumber, NodeId, Sequence};
 
 use super::directory::Member;
 use super::feed::{EventId, Notice, Subscription};
+use super::pieces::Pieces;
 use super::view::View;
 use super::{Authority, EpochError, ReadError};
-use crate::store::{StoreError, record};
+use crate::store::StoreError;
 
 /// The most by which what follows a list is put off, so that the list reaches everybody first.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// One event as it travels. What everybody is told alike is rendered once and shared.
+/// One event as it travels. What several are told alike is rendered once and shared.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rendered {
     /// The event's name.
     pub name: &'static str,
-    /// A [`StreamEvent`], as JSON.
-    pub json: Bytes,
+    /// A `StreamEvent`, as JSON.
+    pub json: Pieces,
 }
 
 impl Rendered {
-    pub(super) fn of(event: &StreamEvent) -> Result<Self, StoreError> {
-        let json =
-            serde_json::to_vec(event).map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(Self {
-            name: event.name(),
-            json: json.into(),
-        })
+    /// The event `name` of `content`.
+    pub(super) fn new(name: &'static str, content: Pieces) -> Self {
+        Self {
+            name,
+            json: Pieces::object(name, content),
+        }
     }
 }
 
@@ -205,16 +203,16 @@ impl NodeStream {
         let member = self.authority.member(&view, self.node).await?;
         self.ready
             .extend(news.genesis.then(|| told.genesis.clone()));
-        self.tell_certificate(&member)?;
+        self.tell_certificate(&member);
         if news.policy {
             self.ready.extend(told.policy.clone());
         }
         if (news.roster || news.policy || news.genesis)
             && self.authority.matters(&view, &member, self.roster)
         {
-            self.tell_roster(&view, &member).await?;
+            self.tell_roster(&view, &member)?;
         }
-        self.tell_records(&view, &member, &news.records).await?;
+        self.tell_records(&view, &member, &news.records);
         if !news.grants.is_empty() {
             self.tell_grants(|epoch| news.grants.contains(&epoch))
                 .await?;
@@ -224,61 +222,46 @@ impl NodeStream {
 
     /// Everything, for one who comes anew or was away too long.
     async fn prepare_all(&mut self) -> Result<(), ReadError> {
+        self.authority.look_at_records().await?;
         let view = self.authority.view().await?;
         let member = self.authority.member(&view, self.node).await?;
         let told = view.told.clone();
         self.ready.extend([told.genesis, told.list]);
-        self.tell_certificate(&member)?;
+        self.tell_certificate(&member);
         self.ready.extend(told.policy);
-        self.tell_roster(&view, &member).await?;
+        self.tell_roster(&view, &member)?;
         self.tell_grants(|_| true).await
     }
 
-    fn tell(&mut self, event: &StreamEvent) -> Result<(), ReadError> {
-        self.ready.push_back(Rendered::of(event)?);
-        Ok(())
+    fn tell(&mut self, name: &'static str, content: Pieces) {
+        self.ready.push_back(Rendered::new(name, content));
     }
 
-    fn tell_certificate(&mut self, member: &Member) -> Result<(), ReadError> {
+    fn tell_certificate(&mut self, member: &Member) {
         if self.certificate != Some(member.digest) {
             self.certificate = Some(member.digest);
-            self.tell(&StreamEvent::Certificate(member.certificate.clone()))?;
+            self.tell("certificate", member.certificate.alone().into());
         }
+    }
+
+    fn tell_roster(&mut self, view: &View, member: &Member) -> Result<(), ReadError> {
+        let update = self.authority.roster_from(view, member, self.roster)?;
+        self.roster = Some(view.directory.version);
+        self.tell("roster", update);
         Ok(())
     }
 
-    async fn tell_roster(&mut self, view: &View, member: &Member) -> Result<(), ReadError> {
-        let update = self
-            .authority
-            .roster_from(view, member, self.roster)
-            .await?;
-        self.roster = Some(view.directory.version);
-        self.tell(&StreamEvent::Roster(update))
-    }
-
-    async fn tell_records(
-        &mut self,
-        view: &View,
-        member: &Member,
-        nodes: &BTreeSet<NodeId>,
-    ) -> Result<(), ReadError> {
+    /// Tells where peers are found now: as new as what this stream was told of.
+    fn tell_records(&mut self, view: &View, member: &Member, nodes: &BTreeSet<NodeId>) {
         let now = self.authority.clock().now();
-        let is_peer = |node: &&NodeId| {
-            let peer = view.directory.node(**node);
+        let is_peer = |node: &NodeId| {
+            let peer = view.directory.node(*node);
             peer.is_some_and(|peer| view.is_peer(member, peer, now))
         };
-        let peers: Vec<NodeId> = nodes.iter().filter(is_peer).copied().collect();
-        if peers.is_empty() {
-            return Ok(());
+        let peers = nodes.iter().copied().filter(is_peer);
+        for record in self.authority.0.whereabouts.of(peers) {
+            self.tell("record", record.alone().into());
         }
-        let records = {
-            let mut connection = self.authority.0.store.read().await?;
-            record::of_all(&mut connection, &peers).await?
-        };
-        for record in records {
-            self.tell(&StreamEvent::Record(record))?;
-        }
-        Ok(())
     }
 
     async fn tell_grants(&mut self, which: impl Fn(EpochNumber) -> bool) -> Result<(), ReadError> {
@@ -289,7 +272,7 @@ impl NodeStream {
             other => StoreError::Failed(other.to_string()).into(),
         })?;
         for (_, grant) in grants.into_iter().filter(|(epoch, _)| which(*epoch)) {
-            self.tell(&StreamEvent::Grant(grant))?;
+            self.tell("grant", Pieces::of(&grant)?);
         }
         Ok(())
     }

@@ -43,14 +43,20 @@ impl Authority {
     /// Tells what has changed, after looking at what is so now: who hears of a change finds it done.
     pub(super) async fn tell_changes(&self) -> Result<(), StoreError> {
         loop {
-            let head = self.0.feed.head();
+            let mut head = self.0.feed.head();
             let changes = {
                 let mut connection = self.0.store.read().await?;
+                let forgotten = change::forgotten(&mut connection).await?;
+                if forgotten > head {
+                    self.0.feed.lose(forgotten); // this server stood still for longer than changes are kept
+                    head = forgotten;
+                }
                 change::since(&mut connection, head, AT_ONCE).await?
             };
             if changes.is_empty() {
                 return Ok(());
             }
+            self.look_at_records().await?;
             match self.view().await {
                 Ok(_) | Err(StoreError::Recovering) => self.0.feed.publish(changes),
                 Err(error) => return Err(error),

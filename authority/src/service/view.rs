@@ -4,11 +4,11 @@
 use std::sync::{Arc, PoisonError};
 
 use sqlx::Connection as _;
-use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{NodeId, Sequence, UnixTime};
 
 use super::authority::Trust;
 use super::directory::{Directory, Member};
+use super::pieces::Pieces;
 use super::policies::InForce;
 use super::stream::Rendered;
 use super::{Authority, NodeStatus, ReadError};
@@ -132,19 +132,15 @@ fn tell_all(
     let kept = |same: fn(&Marks, &Marks) -> bool| before.filter(|view| same(&view.marks, marks));
     let genesis = match kept(|a, b| a.genesis == b.genesis) {
         Some(view) => view.told.genesis.clone(),
-        None => Rendered::of(&StreamEvent::Genesis(
-            trust.chain.genesis().signed().clone(),
-        ))?,
+        None => Rendered::new("genesis", Pieces::of(trust.chain.genesis().signed())?),
     };
     let list = match kept(|a, b| a.list == b.list) {
         Some(view) => view.told.list.clone(),
-        None => Rendered::of(&StreamEvent::List(list.signed.clone()))?,
+        None => Rendered::new("list", Pieces::of(&list.signed)?),
     };
     let policy = match (kept(|a, b| a.policy == b.policy), policy) {
         (Some(view), _) => view.told.policy.clone(),
-        (None, Some(in_force)) => {
-            Some(Rendered::of(&StreamEvent::Policy(in_force.signed.clone()))?)
-        }
+        (None, Some(in_force)) => Some(Rendered::new("policy", Pieces::of(&in_force.signed)?)),
         (None, None) => None,
     };
     Ok(ToldToAll {

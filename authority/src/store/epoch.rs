@@ -107,10 +107,25 @@ pub(crate) async fn reopen(connection: &mut Connection, now: UnixTime) -> Result
     Ok(())
 }
 
-/// Erases the secrets of epochs whose leases ended before `before`. The rows stay: no number comes back.
+/// Erases the secrets of epochs whose leases ended before `before`.
 pub(crate) async fn erase(connection: &mut Connection, before: UnixTime) -> Result<(), StoreError> {
     let text = "UPDATE epochs SET secret = $2 WHERE lease_until < $1 AND length(secret) > 0";
     sql!(text, before.stored(), Vec::new())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets epochs whose leases ended before `before`, a few at a time, and none that is in force or ahead at `now`. Their
+/// numbers are counted elsewhere, so that none comes back.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixTime,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM epochs WHERE number IN (SELECT number FROM epochs ORDER BY number LIMIT 1000)
+                AND lease_until < $1 AND number < (SELECT MAX(number) FROM epochs WHERE starts <= $2)";
+    sql!(text, before.stored(), now.stored())
         .execute(connection)
         .await?;
     Ok(())

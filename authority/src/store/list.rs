@@ -182,3 +182,14 @@ pub(crate) async fn keep(
     statement.execute(connection).await?;
     Ok(())
 }
+
+/// Forgets lists that were signed before `before`: neither the one in force, nor one that a receipt may still name.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM lists WHERE sequence < $1 AND sequence < (SELECT MAX(sequence) FROM lists)
+                AND sequence < COALESCE((SELECT MIN(list) FROM revocations WHERE settled IS NULL), $1)";
+    sql!(text, before.stored()).execute(connection).await?;
+    Ok(())
+}

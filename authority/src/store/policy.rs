@@ -1,7 +1,7 @@
 //! Policies.
 
 use tidegate_proto::policy::Policy;
-use tidegate_proto::{Digest, Sequence, Signed};
+use tidegate_proto::{Digest, Sequence, Signed, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, json, sql};
 
@@ -60,5 +60,15 @@ pub(crate) async fn keep(
         policy.issued_at.stored()
     );
     statement.execute(connection).await?;
+    Ok(())
+}
+
+/// Forgets policies that were replaced before `before`.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM policies WHERE version < (SELECT MAX(version) FROM policies WHERE version < $1)";
+    sql!(text, before.stored()).execute(connection).await?;
     Ok(())
 }

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use sqlx::{QueryBuilder, Sqlite};
 use tidegate_proto::api::RecordWithHint;
 use tidegate_proto::{Digest, Endpoint, NodeId, PeerRecord, Sequence, Signed, UnixTime};
 
-use super::{Connection, Counted, Row, StoreError, sql};
+use super::{Connection, Counted, Row, StoreError, counter, sql};
 
 /// The place of `node`'s latest record.
 pub(crate) async fn place(
@@ -38,50 +37,51 @@ pub(crate) async fn keep(
     let hint = from
         .and_then(|address| Endpoint::new(address).ok())
         .map(|endpoint| endpoint.to_string());
+    let changed: Sequence = counter::next_in_recovery(connection, "record", now).await?;
     let statement = sql!(
-        "INSERT INTO records (node, sequence, digest, envelope, seen_from, stored_at) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO records (node, sequence, digest, envelope, seen_from, stored_at, changed) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest,
-             envelope = excluded.envelope, seen_from = excluded.seen_from, stored_at = excluded.stored_at",
+             envelope = excluded.envelope, seen_from = excluded.seen_from, stored_at = excluded.stored_at,
+             changed = excluded.changed",
         &record.node.as_bytes()[..],
         record.sequence.stored(),
         signed.digest().as_bytes().to_vec(),
         signed.to_compact(),
         hint,
-        now.stored()
+        now.stored(),
+        changed.stored()
     );
     statement.execute(connection).await?;
     Ok(())
 }
 
-/// The records of `nodes`, as far as there are any, in the order of ids.
-pub(crate) async fn of_all(
-    connection: &mut Connection,
-    nodes: &[NodeId],
-) -> Result<Vec<RecordWithHint>, StoreError> {
-    const AT_ONCE: usize = 500;
-    let mut records = Vec::new();
-    for some in nodes.chunks(AT_ONCE) {
-        let mut query =
-            QueryBuilder::<Sqlite>::new("SELECT envelope, seen_from FROM records WHERE node IN (");
-        let mut list = query.separated(", ");
-        for node in some {
-            list.push_bind(node.as_bytes().to_vec());
-        }
-        query.push(") ORDER BY node");
-        let rows = query.build().fetch_all(&mut *connection).await?;
-        for row in rows.into_iter().map(Row) {
-            records.push(with_hint(&row)?);
-        }
-    }
-    Ok(records)
+/// A record that was taken, and when in the order of all of them.
+pub(crate) struct Taken {
+    pub(crate) node: NodeId,
+    pub(crate) changed: Sequence,
+    pub(crate) record: RecordWithHint,
 }
 
-fn with_hint(row: &Row) -> Result<RecordWithHint, StoreError> {
+/// The records that were taken behind `changed`.
+pub(crate) async fn changed_since(
+    connection: &mut Connection,
+    changed: Sequence,
+) -> Result<Vec<Taken>, StoreError> {
+    let text = "SELECT node, envelope, seen_from, changed FROM records WHERE changed > $1";
+    let rows = sql!(text, changed.stored()).fetch_all(connection).await?;
+    rows.into_iter().map(|row| taken(&Row(row))).collect()
+}
+
+fn taken(row: &Row) -> Result<Taken, StoreError> {
     let seen_from = row
         .optional_text("seen_from")?
         .and_then(|text| text.parse().ok()); // a hint may be lost
-    Ok(RecordWithHint {
-        record: row.signed("envelope")?,
-        seen_from,
+    Ok(Taken {
+        node: NodeId::from_bytes(row.array("node")?),
+        changed: row.count("changed")?,
+        record: RecordWithHint {
+            record: row.signed("envelope")?,
+            seen_from,
+        },
     })
 }

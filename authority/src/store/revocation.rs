@@ -115,6 +115,21 @@ pub(crate) async fn settle(
     Ok(())
 }
 
+/// Forgets how revocations ended that were made before `before`, but not the newest `keep`. A list's sequence is never
+/// less than the time at which it was signed.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixTime,
+    keep: u32,
+) -> Result<(), StoreError> {
+    let text = "DELETE FROM revocations WHERE settled IS NOT NULL AND list < $1
+                AND list <= (SELECT list FROM revocations ORDER BY list DESC LIMIT 1 OFFSET $2)";
+    sql!(text, before.stored(), i64::from(keep))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The spans of which the ledger may lack releases.
 pub(crate) async fn gaps(connection: &mut Connection) -> Result<Vec<LedgerGap>, StoreError> {
     let rows = sql!("SELECT until, longest FROM ledger_gaps")

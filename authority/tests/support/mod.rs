@@ -17,12 +17,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tempfile::TempDir;
 use tidegate_authority::service::{
-    Actor, Caller, EnrollError, Limits, NewInvite, NodeError, Options,
+    Actor, Caller, EnrollError, Limits, NewInvite, NodeError, Options, ReadError,
 };
 use tidegate_authority::signer::AtRestKey;
 use tidegate_authority::store::Location;
 use tidegate_authority::{Authority, Clock, Hand};
-use tidegate_proto::api::{Enroll, Enrolled, Renew};
+use tidegate_proto::api::{Enroll, Enrolled, Renew, RosterUpdate};
 use tidegate_proto::*;
 
 pub const START: UnixTime = UnixTime::from_millis(1_790_000_000_000);
@@ -344,6 +344,18 @@ pub fn place(origin: &Origin) -> Place<'_> {
         network: NetworkId::from_bytes([9; 16]),
         origin,
     }
+}
+
+/// Whom a node may talk to, read as nodes read it.
+pub async fn roster(
+    authority: &Authority,
+    node: NodeId,
+    since: Option<Sequence>,
+) -> Result<RosterUpdate, ReadError> {
+    let json = authority.roster(node, since).await?.to_bytes();
+    let update: RosterUpdate = strict::read(&json, 1 << 24).unwrap();
+    assert_eq!(serde_json::to_vec(&update).unwrap(), json);
+    Ok(update)
 }
 
 pub fn revoke(kind: RevocationKind) -> tidegate_proto::api::Revoke {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::prefix::Family;
+use crate::prefix::{Family, Prefix};
 
 use super::NetlinkError;
 use super::socket::Netlink;
@@ -16,7 +16,7 @@ const ID: std::ops::Range<usize> = 4..52;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_D_COND: u8 = 8;
 
-/// What became of the sockets that talked to an address.
+/// What became of the sockets that talked to some addresses.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Destroyed {
     /// Gone; their owners got an error.
@@ -27,35 +27,56 @@ pub struct Destroyed {
     pub reason: Option<NetlinkError>,
 }
 
-/// Destroys the TCP sockets and connected UDP sockets whose other end is `address`.
-pub(crate) fn destroy(diag: &mut Netlink, address: IpAddr) -> Result<Destroyed, NetlinkError> {
+/// Destroys the TCP sockets and connected UDP sockets whose other end lies in `others`.
+pub(crate) fn destroy(diag: &mut Netlink, others: Prefix) -> Result<Destroyed, NetlinkError> {
     let mut destroyed = Destroyed::default();
-    for protocol in [libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
-        let mut sockets: Vec<[u8; 48]> = Vec::new();
-        diag.dump_raw(SOCK_DIAG_BY_FAMILY, &query(address, protocol), |message| {
-            // Each answer: family, state, timer, retransmissions, then the socket's identity.
-            sockets.extend(message.get(ID).and_then(|id| id.first_chunk().copied()));
-        })?;
-        for socket in sockets {
-            match diag.request_raw(SOCK_DESTROY, &request(address, protocol, &socket)) {
-                Ok(()) => destroyed.sockets += 1,
-                Err(error) if error.is(libc::ENOENT) => {} // closed meanwhile
-                Err(error) => {
-                    destroyed.refused += 1;
-                    destroyed.reason = Some(error);
-                }
-            }
+    for others in [Some(others), mapped(others)].into_iter().flatten() {
+        for protocol in [libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
+            destroy_of(diag, others, protocol, &mut destroyed)?;
         }
     }
     Ok(destroyed)
 }
 
-fn request(address: IpAddr, protocol: i32, id: &[u8; 48]) -> Vec<u8> {
+/// How IPv6 sockets that take both families, as servers have them, name IPv4 addresses.
+fn mapped(others: Prefix) -> Option<Prefix> {
+    match others.address() {
+        IpAddr::V4(address) => {
+            Prefix::around(address.to_ipv6_mapped().into(), 96 + others.length())
+        }
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn destroy_of(
+    diag: &mut Netlink,
+    others: Prefix,
+    protocol: i32,
+    destroyed: &mut Destroyed,
+) -> Result<(), NetlinkError> {
+    let mut sockets: Vec<[u8; 48]> = Vec::new();
+    diag.dump_raw(SOCK_DIAG_BY_FAMILY, &query(others, protocol), |message| {
+        // Each answer: family, state, timer, retransmissions, then the socket's identity.
+        sockets.extend(message.get(ID).and_then(|id| id.first_chunk().copied()));
+    })?;
+    for socket in sockets {
+        match diag.request_raw(SOCK_DESTROY, &request(others.family(), protocol, &socket)) {
+            Ok(()) => destroyed.sockets += 1,
+            Err(error) if error.is(libc::ENOENT) => {} // closed meanwhile
+            Err(error) => {
+                destroyed.refused += 1;
+                destroyed.reason = Some(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn request(family: Family, protocol: i32, id: &[u8; 48]) -> Vec<u8> {
     let mut request = vec![0; 8];
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
+    let family = match family {
+        Family::V4 => libc::AF_INET,
+        Family::V6 => libc::AF_INET6,
     };
     request[0] = u8::try_from(family).unwrap_or_default();
     request[1] = u8::try_from(protocol).unwrap_or_default();
@@ -64,11 +85,11 @@ fn request(address: IpAddr, protocol: i32, id: &[u8; 48]) -> Vec<u8> {
     request
 }
 
-/// Asks for the sockets whose other end is `address`; the kernel filters.
-fn query(address: IpAddr, protocol: i32) -> Vec<u8> {
-    let mut query = request(address, protocol, &[0; 48]);
+/// Asks for the sockets whose other end lies in `others`; the kernel filters.
+fn query(others: Prefix, protocol: i32) -> Vec<u8> {
+    let mut query = request(others.family(), protocol, &[0; 48]);
     debug_assert_eq!(query.len(), REQUEST);
-    let octets = match address {
+    let octets = match others.address() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
@@ -82,11 +103,7 @@ fn query(address: IpAddr, protocol: i32) -> Vec<u8> {
     query.push(u8::try_from(code_length).unwrap_or_default());
     query.extend(short(code_length + 4));
     query.push(family);
-    query.push(if Family::of(address) == Family::V4 {
-        32
-    } else {
-        128
-    });
+    query.push(others.length());
     query.extend([0; 2]);
     query.extend((-1_i32).to_ne_bytes()); // any port
     query.extend(octets);

@@ -27,6 +27,9 @@ requests_per_second = 100000
 burst = 100000
 enrollments_per_minute = 100000
 failures_per_minute = 100000
+known_per_second = 100000
+known_burst = 100000
+records_per_minute = 100000
 ";
 
 /// What was promised in all rounds, and kept.

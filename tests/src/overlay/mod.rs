@@ -16,14 +16,21 @@
 //! Each node is a host of its own with its own state, socket and interface; the authority is one more host. All are on
 //! one bridge, whose links can be cut, lose packets and be counted like any other of the lab.
 
-mod backup;
+mod ceremony;
 mod lan;
 mod node;
 mod site;
+mod thief;
+mod timing;
+mod traffic;
+mod wall_clock;
 
 pub use lan::{BEHIND, LAN};
-pub use node::{Ended, Node};
+pub use node::{Ended, Held, Node};
 pub use site::{Overlay, Underlay};
+pub use thief::{Loot, Mark, Thief};
+pub use timing::Timing;
+pub use traffic::{Passing, Pings, Tally, unix_ms};
 
 use std::time::Duration;
 

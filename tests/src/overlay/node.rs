@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::PATIENCE;
-use crate::{Host, Link, Process, Signal, binary, wait_for, wait_until};
+use super::wall_clock::WallClock;
+use crate::{Command, Host, Link, Process, Signal, binary, wait_for, wait_until};
 
 /// A host with the agent, in a network or not.
 pub struct Node {
@@ -17,6 +18,7 @@ pub struct Node {
     link: Link,
     folder: PathBuf,
     daemon: Option<Process>,
+    wall: Option<WallClock>,
 }
 
 /// How a command ended that may fail.
@@ -30,6 +32,19 @@ pub struct Ended {
     pub err: String,
 }
 
+/// An epoch that a node holds the key to. Times are in milliseconds since 1970, by the authority's clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Held {
+    /// Its number.
+    pub number: u64,
+    /// When sending begins.
+    pub starts_ms: u64,
+    /// When sending passes to the next.
+    pub ends_ms: u64,
+    /// When it must not be used any more.
+    pub lease_until_ms: u64,
+}
+
 impl Node {
     pub(super) fn new(host: Host, link: Link, folder: PathBuf) -> Self {
         Self {
@@ -37,6 +52,7 @@ impl Node {
             link,
             folder,
             daemon: None,
+            wall: None,
         }
     }
 
@@ -133,7 +149,26 @@ impl Node {
             "--socket".as_ref(),
             socket.as_os_str(),
         ];
-        Ok(self.host.spawn(binary("tidegate")?, arguments)?)
+        Ok(self.program()?.args(arguments).spawn()?)
+    }
+
+    /// The program, by this node's wall clock.
+    fn program(&self) -> Result<Command> {
+        let program = self.host.command(binary("tidegate")?);
+        let wall = self.wall.iter().flat_map(WallClock::environment);
+        Ok(wall.fold(program, |program, (name, value)| program.env(name, value)))
+    }
+
+    /// Sets the wall clock of this node's programs to so much before or after the real time, such as `+10m` or `-1h`;
+    /// for a daemon that runs, only if it had one when it was started.
+    pub fn set_wall_clock(&mut self, offset: &str) -> Result<()> {
+        let wall = match self.wall.take() {
+            Some(wall) => wall,
+            None => WallClock::new(&self.host, &self.folder)?,
+        };
+        wall.set(offset)?;
+        self.wall = Some(wall);
+        Ok(())
     }
 
     /// Ends the daemon as a crash would.
@@ -182,11 +217,7 @@ impl Node {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Ended> {
-        let output = self
-            .host
-            .command(binary("tidegate")?)
-            .args(arguments)
-            .output()?;
+        let output = self.program()?.args(arguments).output()?;
         Ok(Ended {
             code: output.status.code(),
             out: output.text(),
@@ -235,5 +266,29 @@ impl Node {
             })?;
         }
         Ok(())
+    }
+
+    /// The epochs at hand, oldest first: number, start, end and end of the lease.
+    pub fn epochs(&self) -> Result<Vec<Held>> {
+        let status = self.status()?;
+        let epochs = status["epochs"].as_array().context("no epochs")?;
+        let of = |epoch: &Value| {
+            Some(Held {
+                number: epoch["number"].as_u64()?,
+                starts_ms: epoch["starts_ms"].as_u64()?,
+                ends_ms: epoch["ends_ms"].as_u64()?,
+                lease_until_ms: epoch["lease_until_ms"].as_u64()?,
+            })
+        };
+        epochs
+            .iter()
+            .map(|epoch| of(epoch).context("no epoch"))
+            .collect()
+    }
+
+    /// When the last lease that this node holds ends, in milliseconds since 1970.
+    pub fn lease_ms(&self) -> Result<u64> {
+        let leases = self.epochs()?.into_iter().map(|held| held.lease_until_ms);
+        leases.max().context("no key to any epoch")
     }
 }

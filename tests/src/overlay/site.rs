@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Node, PATIENCE};
+use super::{Node, PATIENCE, Timing, ceremony};
 use crate::{Host, Lab, Link, Network, Process, binary, wait_until};
 
 /// Which addresses the bridge has.
@@ -32,10 +33,21 @@ pub struct Overlay {
 
 /// The authority's number on the bridge.
 const AUTHORITY: u8 = 250;
+/// The table that keeps the authority and a node apart.
+const CUT: &str = "cut_off";
 
 impl Overlay {
     /// An authority that serves, and nobody else.
     pub fn new(underlay: Underlay) -> Result<Self> {
+        Self::founded(underlay, None)
+    }
+
+    /// The same, in a network where things last as long as `timing` says.
+    pub fn timed(underlay: Underlay, timing: &Timing) -> Result<Self> {
+        Self::founded(underlay, Some(timing))
+    }
+
+    fn founded(underlay: Underlay, timing: Option<&Timing>) -> Result<Self> {
         let lab = Lab::new()?;
         let bridge = lab.network("underlay")?;
         let authority = lab.host("authority")?;
@@ -52,7 +64,13 @@ impl Overlay {
             folder: tempfile::tempdir()?,
             nodes: 0,
         };
-        overlay.init()?;
+        match timing {
+            None => overlay.init()?,
+            Some(timing) => {
+                let (folder, listen) = (overlay.folder.path(), overlay.listen());
+                ceremony::found(&overlay.authority, folder, &listen, timing)?;
+            }
+        }
         overlay.start_authority()?;
         overlay.log_in()?;
         Ok(overlay)
@@ -80,13 +98,22 @@ impl Overlay {
 
     /// Starts the authority, and waits until it is ready.
     pub fn start_authority(&mut self) -> Result<()> {
+        self.serve("readyz")
+    }
+
+    /// Starts an authority that will not be ready yet, and waits until it answers.
+    pub fn start_unready_authority(&mut self) -> Result<()> {
+        self.serve("healthz")
+    }
+
+    fn serve(&mut self, page: &str) -> Result<()> {
         let dir = self.dir();
         let arguments = [OsStr::new("serve"), "--dir".as_ref(), dir.as_os_str()];
         let server = self
             .authority
             .spawn(binary("tidegate-authority")?, arguments)?;
-        let url = format!("https://{}/readyz", self.listen());
-        wait_until(PATIENCE, "the authority to be ready", || {
+        let url = format!("https://{}/{page}", self.listen());
+        wait_until(PATIENCE, "the authority to answer well", || {
             let asked = ["-k", "-s", "-f", "-m", "2", "-g", "-o", "/dev/null", &url];
             self.authority.run("curl", asked).is_ok()
         })?;
@@ -130,9 +157,81 @@ impl Overlay {
             .run()?)
     }
 
-    /// An invite.
+    /// The same, and reads what it printed as JSON.
+    pub fn ask<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Value> {
+        let words = arguments.into_iter().map(|word| word.as_ref().to_owned());
+        let text = self.admin(words.chain(["--json".into()]))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Puts the authority out of the reach of one node, and the node out of the authority's. Neither is told.
+    pub fn cut_off(&self, node: &Node) -> Result<()> {
+        let (family, address) = match self.underlay {
+            Underlay::V4 => ("ip", format!("10.0.0.{AUTHORITY}")),
+            Underlay::V6 => ("ip6", format!("fd00:5::{AUTHORITY:x}")),
+        };
+        let rules = format!(
+            "table inet {CUT} {{\nchain in {{ type filter hook input priority 0; {family} saddr {address} drop; }}\n\
+             chain out {{ type filter hook output priority 0; {family} daddr {address} drop; }}\n}}\n"
+        );
+        let nft = node.host().command("nft").args(["-f", "-"]).input(rules);
+        Ok(nft.run().map(drop)?)
+    }
+
+    /// Undoes [`Self::cut_off`].
+    pub fn reconnect(&self, node: &Node) -> Result<()> {
+        let arguments = ["delete", "table", "inet", CUT];
+        Ok(node.host().run("nft", arguments).map(drop)?)
+    }
+
+    /// Replaces the authority, which is to be down, by what a backup of it makes.
+    pub fn restore_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
+        let (dir, before) = (self.dir(), self.folder.path().join("before"));
+        std::fs::rename(&dir, &before)?;
+        let from = [OsStr::new("--from"), backup.as_ref()];
+        self.maintain("restore", from, &dir, passphrase)?;
+        // The operator's key is in no backup.
+        let key = "operator-first.key";
+        Ok(std::fs::rename(before.join(key), dir.join(key))?)
+    }
+
+    /// Writes a backup of the authority.
+    pub fn back_up_authority(&self, backup: &Path, passphrase: &Path) -> Result<()> {
+        let dir = self.dir();
+        self.maintain(
+            "backup",
+            [OsStr::new("--out"), backup.as_ref()],
+            &dir,
+            passphrase,
+        )
+    }
+
+    fn maintain(
+        &self,
+        what: &str,
+        arguments: [&OsStr; 2],
+        dir: &Path,
+        passphrase: &Path,
+    ) -> Result<()> {
+        self.authority
+            .command(binary("tidegate-authority")?)
+            .args([OsStr::new(what), "--dir".as_ref(), dir.as_os_str()])
+            .args(arguments)
+            .args([OsStr::new("--passphrase-file"), passphrase.as_os_str()])
+            .run()
+            .context(what.to_owned())?;
+        Ok(())
+    }
+
+    /// An invite for one node.
     pub fn invite(&self) -> Result<String> {
-        let text = self.admin(["invite", "new", "--role", "member"])?;
+        self.invite_with(&[])
+    }
+
+    /// An invite, with what else is asked of `invite new`.
+    pub fn invite_with(&self, more: &[&str]) -> Result<String> {
+        let words = ["invite", "new", "--role", "member"];
+        let text = self.admin(words.iter().chain(more))?;
         let word = text
             .split_whitespace()
             .find(|word| word.starts_with("tidegate-invite"));
@@ -166,6 +265,11 @@ impl Overlay {
         Ok(node)
     }
 
+    /// The authority's host.
+    pub fn authority(&self) -> &Host {
+        &self.authority
+    }
+
     /// The authority's link to the bridge.
     pub fn authority_link(&self) -> &Link {
         &self.authority_link
@@ -181,7 +285,8 @@ impl Overlay {
         self.folder.path()
     }
 
-    fn listen(&self) -> String {
+    /// The address and port at which the authority listens.
+    pub fn listen(&self) -> String {
         match self.underlay {
             Underlay::V4 => format!("10.0.0.{AUTHORITY}:7443"),
             Underlay::V6 => format!("[fd00:5::{AUTHORITY:x}]:7443"),

@@ -30,6 +30,8 @@ pub(super) struct Asks {
     pub(super) time: Want,
     pub(super) chain: Want,
     pub(super) resync: Want,
+    /// Everything anew, because something did not arrive as the authority has signed it.
+    pub(super) again: Want,
     pub(super) record: Want,
     pub(super) recovery: Want,
     list: Backoff,
@@ -41,6 +43,8 @@ pub(super) struct Asks {
     /// How far off the wall clock was when that was told.
     pub(super) clock_told: Option<i64>,
     signed_record: Option<Signed<PeerRecord>>,
+    /// Whether a record is to be signed.
+    record_due: bool,
 }
 
 impl Asks {
@@ -49,6 +53,7 @@ impl Asks {
             time: Want::new(&[1, 2, 4]),
             chain: Want::new(&[2, 10, 60]),
             resync: Want::new(&[1, 4, 15, 60, 300, 600]),
+            again: Want::new(&[2, 4, 15, 60, 300, 600]),
             record: Want::new(&[2, 4, 15, 60]),
             recovery: Want::new(&[2, 5, 15, 60, 600]),
             list: Backoff::new(&[5, 10]),
@@ -58,6 +63,7 @@ impl Asks {
             retirement: None,
             clock_told: None,
             signed_record: None,
+            record_due: false,
         }
     }
 
@@ -111,6 +117,7 @@ impl Member {
     }
 
     pub(super) fn ask_what_is_due(&mut self, now: Now) {
+        self.sign_record(now);
         self.report_what_is_held(now);
         if self.recent.wish == Wish::Down || self.trust.siblings().is_some() {
             return;
@@ -128,7 +135,8 @@ impl Member {
         if self.asks.chain.is_due(now.boot) {
             self.outbox.ask(Ask::Chain);
         }
-        if self.asks.resync.is_due(now.boot) {
+        let again = self.asks.again.once(now.boot);
+        if self.asks.resync.is_due(now.boot) || again {
             self.outbox.ask(Ask::Resync);
         }
         self.ask_for_the_list(now);
@@ -286,12 +294,18 @@ impl Member {
         self.outbox.tell(Event::Receipt(place));
     }
 
-    /// Tells where this host may be reached, if that has changed.
-    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>, now: Now) {
-        if self.endpoints == endpoints && self.asks.signed_record.is_some() {
+    /// Notes where this host may be reached.
+    pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>) {
+        self.asks.record_due |= self.endpoints != endpoints || self.asks.signed_record.is_none();
+        self.endpoints = endpoints;
+    }
+
+    /// Tells where this host may be reached, if that has changed. A record that is dated by a clock that is wrong would be
+    /// refused, so it waits for the authority's time.
+    pub(super) fn sign_record(&mut self, now: Now) {
+        if !self.asks.record_due || self.clock.source() != ClockSource::Statement {
             return;
         }
-        self.endpoints = endpoints;
         let Some(sequence) = self.following(self.floors.record, now) else {
             return;
         };
@@ -312,6 +326,7 @@ impl Member {
         self.floors.record = sequence;
         self.saver.soon(FileName::Floors, now);
         self.asks.signed_record = Some(signed);
+        self.asks.record_due = false;
         self.asks.record.done();
         self.asks.record.want();
     }
@@ -324,6 +339,7 @@ impl Member {
             &asks.time,
             &asks.chain,
             &asks.resync,
+            &asks.again,
             &asks.record,
             &asks.recovery,
         ];

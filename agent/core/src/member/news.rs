@@ -35,8 +35,18 @@ impl Member {
         });
     }
 
-    /// Signed by keys that are not known here: the chain may have gone on.
+    /// Signed by keys that are not known here: the chain may have gone on. Whatever else is wrong with it, the stream goes
+    /// on behind it, so the right one has to be asked for; unless it was right, and only not of this time.
     fn refuse_document(&mut self, what: &'static str, error: &VerifyError) {
+        if !matches!(
+            error,
+            VerifyError::Rollback { .. }
+                | VerifyError::Expired(_)
+                | VerifyError::NotYetValid(_)
+                | VerifyError::KeysRetired(_)
+        ) {
+            self.asks.again.want();
+        }
         if matches!(
             error,
             VerifyError::UnknownSigner(_) | VerifyError::OtherRevision(_)
@@ -149,6 +159,7 @@ impl Member {
             return;
         };
         let removed = before.saturating_sub(self.circle.len());
+        self.asks.again.hurry(); // who sends this is heard, so there is no use in waiting long
         self.outbox.tell(Event::List { place, removed });
         self.receipts.open(place, digest, self.ordered);
         self.saver.now(FileName::List, now);

@@ -98,9 +98,17 @@ impl Founding<'_> {
 }
 
 impl Member {
-    /// The member that the files hold. Everything in them is verified again; what is refused is told as an event, and
-    /// costs what it held.
+    /// The member that the files hold, and all that follows from it. Everything in them is verified again; what is refused
+    /// is told as an event, and costs what it held.
     pub fn restore(setup: Setup, now: Now) -> Result<Self, RestoreError> {
+        let mut member = Self::read(setup, now)?;
+        member.settle(now);
+        Ok(member)
+    }
+
+    /// Like [`Self::restore`], but nothing follows from it before the first [`Self::handle`] or [`Self::handle_timeout`]: so
+    /// that a newer list, which the shell gets in between, has its effect before the data plane knows anybody.
+    pub fn read(setup: Setup, now: Now) -> Result<Self, RestoreError> {
         let kept: KeptChain = needed(&setup.files, FileName::Genesis)?;
         let trust = Trust::restored(kept)?.ok_or(RestoreError::Missing(FileName::Genesis))?;
         let keys: KeptKeys = needed(&setup.files, FileName::Keys)?;
@@ -115,7 +123,6 @@ impl Member {
         member.restore_clock(&files, now);
         member.restore_documents(&files, now);
         member.restore_grants(&files, now);
-        member.settle(now);
         Ok(member)
     }
 
@@ -186,7 +193,6 @@ impl Member {
         self.restore_clock(files, now);
         self.restore_certificate(files, now);
         self.saver.now(FileName::Floors, now);
-        self.settle(now);
     }
 
     fn restore_clock(&mut self, files: &Files, now: Now) {
@@ -295,11 +301,16 @@ impl Member {
         let Some(kept) = self.readable::<KeptGrants>(files, FileName::Grants) else {
             return;
         };
-        let (grants, retired) = kept.into_parts();
+        let (grants, retired, ended) = kept.into_parts();
         self.grants = Grants::after(self.floors.retired.max(retired));
+        self.grants.note_ended(ended);
         for kept in grants {
             match self.restored_grant(kept, now) {
                 Ok(held) => self.grants.hold(held),
+                // Its lease ended while nobody was here to erase it.
+                Err(GrantError::Verify(VerifyError::Expired(at))) => {
+                    self.grants.note_ended(Some(at))
+                }
                 Err(error) => self.refuse_file(FileName::Grants, error),
             }
         }

@@ -9,7 +9,7 @@ use tidegate::admin::read_genesis;
 use tidegate::config::STATE;
 use tidegate::exit::Exit;
 use tidegate::join::{Guide, Joined, Wanted, join};
-use tidegate::state::StateDirectory;
+use tidegate::state::{PENDING, StateDirectory};
 use tidegate_proto::{Invite, NodeName, Origin, Prefix};
 
 use crate::cli::{Failure, print};
@@ -52,7 +52,7 @@ impl Join {
         };
         let fresh = !self.state_dir.exists();
         let joined = self.join(guide, wanted).inspect_err(|_| {
-            if fresh {
+            if fresh && !self.state_dir.join(PENDING).exists() {
                 // Nothing but the lock is in it.
                 let _ = std::fs::remove_dir_all(&self.state_dir);
             }

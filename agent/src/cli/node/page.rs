@@ -18,6 +18,13 @@ pub(super) fn status(status: &StatusView) -> String {
     for complaint in &status.host.complaints {
         page.push_str(&format!("host       {complaint}\n"));
     }
+    if let Some(refused) = &status.refused {
+        let at = moment(UnixTime::from_millis(refused.at_ms), now);
+        page.push_str(&format!(
+            "refused    {}; {at}, {} since the start\n",
+            refused.last, refused.count
+        ));
+    }
     if let Some(dns) = &status.dns {
         page.push_str(&format!("names      {dns}\n"));
     }

@@ -89,12 +89,21 @@ pub struct Summary {
     pub checkpoints: u64,
     /// The genesis revision under which the last checkpoint was signed.
     pub revision: Revision,
+    /// The newest revision of the network, as far as the chain goes by which the log was judged.
+    pub newest: Revision,
+}
+
+impl Summary {
+    /// Whether keys vouch for the log that the network has replaced since: whoever stole them could have written it.
+    pub fn is_superseded(&self) -> bool {
+        self.revision < self.newest
+    }
 }
 
 /// Checks an export as its bytes come, or the log itself record by record. It holds one line at most.
 ///
 /// What it says of records that hold the authority's own signature alone is worth what the keys of that revision are
-/// worth: compare [`Summary::revision`] with the network's.
+/// worth: see [`Summary::is_superseded`].
 #[derive(Debug)]
 pub struct Verifier {
     /// The keys of each revision. A checkpoint is judged by those of its own time.
@@ -132,6 +141,7 @@ impl Verifier {
 
     fn new(chain: &[Signed<Genesis>], form: Form) -> Result<Self, SuccessionError> {
         let (network, keyrings) = keyrings(chain)?;
+        let newest = keyrings.last_key_value().map(|(revision, _)| *revision);
         Ok(Self {
             keyrings,
             form,
@@ -145,6 +155,7 @@ impl Verifier {
                 covered: Sequence::default(),
                 checkpoints: 0,
                 revision: Revision::default(),
+                newest: newest.unwrap_or_default(),
             },
         })
     }

@@ -48,7 +48,9 @@ impl<B: FromBody, Q: Query> Door for ByNode<B, Q> {
         let Actor::Node(node) = caller.actor else {
             return Err(AccessError::NotOperator.into()); // it is always a node
         };
-        app.is_known(visit.source.ip());
+        if matches!(status, NodeStatus::Allowed | NodeStatus::Offline) {
+            app.is_known(visit.source.ip(), &caller.actor)?; // who waits or is out counts as a stranger
+        }
         let Asked::<B, (), Q> { body, query, .. } = visit.asked().await?;
         Ok(Self {
             node,

@@ -35,7 +35,7 @@ impl<R: Right, B: FromBody, P: PathValue, Q: Query> Door for ByOperator<R, B, P,
         let mut visit = Visit::begin(app, request)?;
         let caller = identify(app, &mut visit, B::LIMIT).await?;
         app.authority().authorize(&caller, R::OPERATION).await?;
-        app.is_known(visit.source.ip());
+        app.is_known(visit.source.ip(), &caller.actor)?;
         let Asked { body, path, query } = visit.asked().await?;
         Ok(Self {
             caller,

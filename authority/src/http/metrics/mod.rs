@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use tidegate_proto::{RevocationKind, Span};
 
+use super::gate;
 use labels::{Answer, Code, Event, Kind, Outcome, Route, Status, Version, Why};
 
 /// A gauge that holds a fraction.
@@ -116,7 +117,8 @@ impl Metrics {
         for code in ["unsigned", "too-many-requests"] {
             self.refusals.get_or_create(&Code { code }).inc_by(0);
         }
-        for kind in ["request", "enrollment", "failure"] {
+        for kind in gate::Kind::ALL {
+            let kind = kind.as_str();
             self.limited.get_or_create(&Kind { kind }).inc_by(0);
         }
         for why in ["too-many", "too-many-from-source"] {

@@ -95,7 +95,9 @@ pub enum ReadError {
     #[error("several nodes asked for this name; name the one you mean by its id")]
     Ambiguous,
     /// No such revocation.
-    #[error("no revocation began with this list; 'tidegate admin revocations' lists them")]
+    #[error(
+        "no revocation began with this list; 'tidegate admin revocations' lists them, and the audit log also those of more than 400 days ago"
+    )]
     NoRevocation,
     /// Nothing of the kind yet.
     #[error("there is no {0} yet")]

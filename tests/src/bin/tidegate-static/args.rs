@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// What the filter lets through.
     #[arg(long, value_enum, default_value_t = Policy::All)]
     pub(crate) policy: Policy,
+    /// Number of the first epoch.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) epoch: u64,
     /// Milliseconds from one epoch to the next; without it there is one epoch for ever.
     #[arg(long)]
     pub(crate) epoch_millis: Option<u64>,

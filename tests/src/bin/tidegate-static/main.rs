@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use tidegate_wg::Epoch;
 use tidegate_wg_io::{Control, DataPlane, Notice, STATUS_DIRECTORY, StatusSocket};
 
 use crate::args::Args;
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     let roll = Arc::new(Roll::new(&args)?);
     let (plane, mut notices) = DataPlane::start(args.data_plane()?)?;
     let control = plane.control();
-    roll.install(&control, args.first_deadline())?;
+    roll.install(&control, Epoch(args.epoch), args.first_deadline())?;
     let _status = open_status_socket(&args, &control, &roll);
     let frozen = Arc::new(AtomicBool::new(false));
     Rotation::start(

@@ -55,7 +55,7 @@ impl Roll {
     }
 
     /// Everything, into an empty engine.
-    pub(crate) fn install(&self, control: &Control, deadline: Mono) -> Result<()> {
+    pub(crate) fn install(&self, control: &Control, first: Epoch, deadline: Mono) -> Result<()> {
         let mut inner = self.lock();
         let mut commands = vec![
             Command::SetLocal(self.local.clone()),
@@ -68,8 +68,8 @@ impl Roll {
                 .map(|spec| Command::AddPeer(inner.config(spec))),
         );
         commands.push(inner.routes());
-        commands.push(inner.install(Epoch(0), deadline));
-        commands.push(Command::Activate(Epoch(0)));
+        commands.push(inner.install(first, deadline));
+        commands.push(Command::Activate(first));
         control
             .apply_all(commands)
             .context("cannot install the peers")
