@@ -17,7 +17,6 @@
 //! one bridge, whose links can be cut, lose packets and be counted like any other of the lab.
 
 mod ceremony;
-mod lan;
 mod node;
 mod site;
 mod thief;
@@ -25,7 +24,6 @@ mod timing;
 mod traffic;
 mod wall_clock;
 
-pub use lan::{BEHIND, LAN};
 pub use node::{Ended, Held, Node};
 pub use site::{Overlay, Underlay};
 pub use thief::{Loot, Mark, Thief};

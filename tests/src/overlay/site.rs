@@ -21,10 +21,10 @@ pub enum Underlay {
 
 /// A network with its authority.
 pub struct Overlay {
-    pub(super) lab: Lab,
+    lab: Lab,
     bridge: Network,
     underlay: Underlay,
-    pub(super) authority: Host,
+    authority: Host,
     authority_link: Link,
     server: Option<Process>,
     folder: TempDir,
