@@ -142,6 +142,7 @@ fn fix(check: &str) -> Option<&'static str> {
         "certificate" => "ask the network's operators why it is not renewed",
         "clock" => "timedatectl set-ntp true",
         "storage" => "make room, or repair the disk under the state directory: df -h, dmesg",
+        "documents" => "ask the network's operators; `tidegate status` names what was refused",
         "names" => "systemctl enable --now systemd-resolved, or see tidegate-dns(8)",
         _ => return None,
     })
