@@ -93,7 +93,7 @@ pub enum Event {
         /// Its end.
         not_after: UnixTime,
     },
-    /// An accepted network holds the endpoint of the node that leads there; it is not routed.
+    /// An accepted network holds the way to the node that leads there; it is not routed.
     RouteLoop {
         /// The network.
         route: Prefix,
@@ -144,7 +144,7 @@ impl fmt::Display for Event {
             }
             Self::RouteLoop { route, node } => write!(
                 f,
-                "the route {route} is not taken: it holds the address of {node}, which leads there"
+                "the route {route} is not taken: it holds the way to {node}, which leads there"
             ),
             Self::ClockOff(millis) => {
                 let side = if *millis < 0 { "behind" } else { "ahead of" };

@@ -118,6 +118,36 @@ pub(crate) fn candidates(known: &Known, recent: &Recent, genesis: &Genesis) -> V
     candidates
 }
 
+/// The ways to a peer.
+pub(crate) struct Ways {
+    /// Where to try it, best first.
+    pub(crate) candidates: Vec<SocketAddr>,
+    /// Where it speaks from, if it has spoken since this node was started.
+    pub(crate) speaks_from: Option<SocketAddr>,
+    /// Where this host is itself.
+    pub(crate) here: Vec<SocketAddr>,
+}
+
+impl Ways {
+    /// Whether a network behind the peer, one of `all` that are accepted, must not be routed, since the way to the peer
+    /// would lead through it. A router has an address in the network behind it and may well tell it: then it has to be
+    /// reached in another way, and this host must not be in that network too.
+    fn lead_through(&self, route: &Prefix, all: &[Prefix]) -> bool {
+        let holds = |way: &SocketAddr| is_in(route, way);
+        let outside = |way: &SocketAddr| !all.iter().any(|route| is_in(route, way));
+        let another_way = match &self.speaks_from {
+            Some(way) => !holds(way),
+            None => self.candidates.iter().any(outside),
+        };
+        self.candidates.iter().any(holds) && (!another_way || self.here.iter().any(holds))
+    }
+}
+
+/// What goes to a default route's exit is told apart from the tunnel's own packets; what goes to other networks is not.
+fn is_in(route: &Prefix, way: &SocketAddr) -> bool {
+    route.length() > 0 && route.contains(way.ip())
+}
+
 /// Networks behind peers that are routed here, and those that are not because the way there would lead through them.
 #[derive(Debug, Default)]
 pub(crate) struct Subnets {
@@ -130,21 +160,22 @@ impl Subnets {
     pub(crate) fn new(
         peers: &BTreeMap<NodeId, &Known>,
         choices: &Choices,
-        candidates: impl Fn(&Known) -> Vec<SocketAddr>,
+        ways: impl Fn(&Known) -> Ways,
     ) -> Self {
         let mut subnets = Self::default();
         for (node, known) in peers {
-            for route in known.certificate.routes.iter() {
-                let chosen = choices.exit.as_ref() == Some(&known.certificate.name);
-                if !choices.accept.takes(route, chosen) || subnets.routes.contains_key(route) {
-                    continue;
-                }
-                let holds_endpoint = || {
-                    candidates(known)
-                        .iter()
-                        .any(|address| route.contains(address.ip()))
-                };
-                if route.length() > 0 && holds_endpoint() {
+            let chosen = choices.exit.as_ref() == Some(&known.certificate.name);
+            let routes = known.certificate.routes.iter().copied();
+            let accepted: Vec<Prefix> = routes
+                .filter(|route| choices.accept.takes(route, chosen))
+                .filter(|route| !subnets.routes.contains_key(route))
+                .collect();
+            if accepted.is_empty() {
+                continue;
+            }
+            let ways = ways(known);
+            for route in &accepted {
+                if ways.lead_through(route, &accepted) {
                     subnets.loops.push((*route, *node));
                 } else {
                     subnets.routes.insert(*route, *node);
@@ -152,6 +183,29 @@ impl Subnets {
             }
         }
         subnets
+    }
+
+    /// Where to try a peer while these are routed: its addresses in a network behind it would lead into the tunnel. Who has
+    /// no others is tried there all the same, through another router.
+    pub(crate) fn ways_around(
+        &self,
+        known: &Known,
+        candidates: Vec<SocketAddr>,
+    ) -> Vec<SocketAddr> {
+        let routed = |way: &SocketAddr| {
+            let mut behind = known.certificate.routes.iter();
+            behind.any(|route| self.routes.contains_key(route) && is_in(route, way))
+        };
+        let around: Vec<SocketAddr> = candidates
+            .iter()
+            .copied()
+            .filter(|way| !routed(way))
+            .collect();
+        if around.is_empty() {
+            candidates
+        } else {
+            around
+        }
     }
 }
 

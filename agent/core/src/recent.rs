@@ -34,6 +34,8 @@ pub(crate) struct Use {
     pub(crate) at: UnixTime,
     /// Where authenticated packets last came from.
     pub(crate) heard: Option<Endpoint>,
+    /// Whether that was since this node was started.
+    pub(crate) live: bool,
 }
 
 /// Peers used lately, the user's wish, and the accepted networks that stay guarded until `down`.
@@ -50,7 +52,8 @@ impl Recent {
     pub(crate) fn restored(kept: KeptRecent) -> Self {
         let uses = kept.peers.into_iter().take(MOST).map(|peer| {
             let (at, heard) = (peer.used, peer.heard);
-            (peer.node, Use { at, heard })
+            let live = false;
+            (peer.node, Use { at, heard, live })
         });
         Self {
             wish: if kept.down { Wish::Down } else { Wish::Up },
@@ -97,6 +100,7 @@ impl Recent {
         self.note_use(node, time);
         if let Some(used) = self.uses.get_mut(&node) {
             used.heard = Some(endpoint);
+            used.live = true;
         }
     }
 

@@ -147,7 +147,7 @@ pub struct Status {
     pub stream: bool,
     /// The peers, by name.
     pub peers: Vec<PeerView>,
-    /// Networks that would be accepted and are not, because they hold the endpoint of the node that leads there.
+    /// Networks that would be accepted and are not, because they hold the way to the node that leads there.
     pub loops: Vec<(Prefix, NodeId)>,
     /// Renewals that failed since the last that did not, and what the authority said last.
     pub renewals_failed: u32,

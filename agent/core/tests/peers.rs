@@ -4,6 +4,7 @@
 mod world;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use tidegate_core::{Accept, Choices, Event, Input, PlaneOrder, PlaneReport, Traffic, Wish};
 use tidegate_proto::Prefix;
@@ -16,25 +17,29 @@ fn prefix(text: &str) -> Prefix {
 
 /// Node 2 routes for networks, and node 1 has chosen.
 fn with_routes(routes: &[&str], choices: Choices) -> World {
+    with_router(&["192.0.2.2:51820", "[2001:db8::2]:51820"], routes, choices)
+}
+
+/// The same, where node 2 is at these addresses.
+fn with_router(endpoints: &[&str], routes: &[&str], choices: Choices) -> World {
     let mut world = World::with_nodes(2);
     let id = world.id(2);
     world.authority.entries.get_mut(&id).unwrap().routes =
         routes.iter().map(|route| prefix(route)).collect();
     world.authority.issue(id);
-    world.say(
-        2,
-        Input::Endpoints(vec![
-            "192.0.2.2:51820".parse().unwrap(),
-            "[2001:db8::2]:51820".parse().unwrap(),
-        ]),
-    );
+    world.say(2, at(endpoints));
     world.meet();
+    world.node(1).choices = choices.clone();
     world.say(1, Input::Choices(choices));
     world.meet();
     // Records travel with rosters here.
     world.told.clear();
     world.meet();
     world
+}
+
+fn at(endpoints: &[&str]) -> Input {
+    Input::Endpoints(endpoints.iter().map(|at| at.parse().unwrap()).collect())
 }
 
 fn subnets(world: &World) -> BTreeSet<Prefix> {
@@ -45,6 +50,25 @@ fn subnets(world: &World) -> BTreeSet<Prefix> {
         .unwrap()
         .subnets
         .clone()
+}
+
+/// Where node 1 tries node 2.
+fn candidates(world: &World) -> Vec<SocketAddr> {
+    let node = &world.nodes[&1];
+    let member = node.member.as_ref().unwrap();
+    member.status(node.now(world.now)).peers[0]
+        .candidates
+        .clone()
+}
+
+/// Node 1 hears node 2 from there.
+fn hear(world: &mut World, endpoint: &str) {
+    let plane = world.nodes[&1].plane.as_ref().unwrap();
+    let roamed = tidegate_wg::Event::Roamed {
+        peer: *plane.peers.keys().next().unwrap(),
+        endpoint: endpoint.parse().unwrap(),
+    };
+    world.say(1, Input::Plane(PlaneReport::Event(roamed)));
 }
 
 #[test]
@@ -93,6 +117,66 @@ fn a_network_that_holds_the_way_to_it_is_not_taken() {
     assert_eq!(told.count(), 2);
 }
 
+/// Node 2 is a router as most are: it has an address in the network behind it, and tells it.
+fn with_open_router() -> World {
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let endpoints = ["192.0.2.2:51820", "192.168.7.1:51820"];
+    with_router(&endpoints, &["192.168.7.0/24"], all)
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_router_is_reached_around_the_network_behind_it() {
+    let world = with_open_router();
+    assert_eq!(subnets(&world), BTreeSet::from([prefix("192.168.7.0/24")]));
+    assert_eq!(candidates(&world), addresses(&["192.0.2.2:51820"]));
+    let told = &world.nodes[&1].events;
+    assert!(
+        !told
+            .iter()
+            .any(|event| matches!(event, Event::RouteLoop { .. }))
+    );
+}
+
+#[test]
+fn who_is_in_the_network_goes_to_its_router_without_it() {
+    let mut world = with_open_router();
+    world.say(1, at(&["192.168.7.9:51820"]));
+    assert_eq!(subnets(&world), BTreeSet::new());
+    let both = addresses(&["192.0.2.2:51820", "192.168.7.1:51820"]);
+    assert_eq!(candidates(&world), both);
+    world.say(1, at(&["198.51.100.9:51820"]));
+    assert_eq!(subnets(&world), BTreeSet::from([prefix("192.168.7.0/24")]));
+    assert_eq!(candidates(&world), both[..1]);
+}
+
+#[test]
+fn a_router_that_speaks_from_the_network_behind_it_is_not_sent_into_the_tunnel() {
+    let mut world = with_open_router();
+    hear(&mut world, "192.168.7.1:51820");
+    assert_eq!(subnets(&world), BTreeSet::new());
+    assert_eq!(candidates(&world)[0], "192.168.7.1:51820".parse().unwrap());
+    hear(&mut world, "192.0.2.2:51820");
+    assert_eq!(subnets(&world), BTreeSet::from([prefix("192.168.7.0/24")]));
+    hear(&mut world, "192.168.7.1:51820");
+    world.wait(31);
+    let now = world.now;
+    world.node(1).kill();
+    world.node(1).start(now);
+    assert_eq!(
+        subnets(&world),
+        BTreeSet::from([prefix("192.168.7.0/24")]),
+        "after a restart it may be elsewhere"
+    );
+    assert_eq!(candidates(&world), addresses(&["192.0.2.2:51820"]));
+}
+
 #[test]
 fn accepted_networks_stay_guarded_when_their_node_is_put_out_until_down() {
     let all = Choices {
@@ -133,16 +217,6 @@ fn accepted_networks_stay_guarded_when_their_node_is_put_out_until_down() {
 #[test]
 fn candidates_are_of_both_families_and_never_in_the_overlay() {
     let mut world = with_routes(&[], Choices::default());
-    let candidates = |world: &World| {
-        let node = &world.nodes[&1];
-        node.member
-            .as_ref()
-            .unwrap()
-            .status(node.now(world.now))
-            .peers[0]
-            .candidates
-            .clone()
-    };
     let both = [
         "192.0.2.2:51820".parse().unwrap(),
         "[2001:db8::2]:51820".parse().unwrap(),
@@ -157,29 +231,15 @@ fn candidates_are_of_both_families_and_never_in_the_overlay() {
     world.told.clear();
     world.meet();
     assert_eq!(candidates(&world), ["192.0.2.9:51820".parse().unwrap()]);
-    let id = *world.nodes[&1]
-        .plane
-        .as_ref()
-        .unwrap()
-        .peers
-        .keys()
-        .next()
-        .unwrap();
-    let endpoint = "198.51.100.4:4444".parse().unwrap();
-    world.say(
-        1,
-        Input::Plane(PlaneReport::Event(tidegate_wg::Event::Roamed {
-            peer: id,
-            endpoint,
-        })),
-    );
+    let endpoint = "198.51.100.4:4444";
+    hear(&mut world, endpoint);
     world.wait(31);
     let now = world.now;
     world.node(1).kill();
     world.node(1).start(now);
     assert_eq!(
         candidates(&world)[0],
-        endpoint,
+        endpoint.parse().unwrap(),
         "where it was heard last comes first"
     );
 }

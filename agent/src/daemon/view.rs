@@ -196,7 +196,7 @@ fn host(snapshot: &Snapshot) -> NetworkView {
     let loops = core.loops.iter().map(|(prefix, node)| RouteView {
         prefix: prefix.to_string(),
         via: name_of(*node),
-        refused: Some("it holds the address of the node that leads there".to_owned()),
+        refused: Some("it holds the way to the node that leads there".to_owned()),
     });
     NetworkView {
         settled: view.settled,

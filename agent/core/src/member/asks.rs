@@ -296,7 +296,12 @@ impl Member {
 
     /// Notes where this host may be reached.
     pub(super) fn found_at(&mut self, endpoints: Vec<Endpoint>) {
-        self.asks.record_due |= self.endpoints != endpoints || self.asks.signed_record.is_none();
+        if self.endpoints != endpoints {
+            // This host may have left, or come into, a network that is behind a peer.
+            self.circle.outdate();
+            self.asks.record_due = true;
+        }
+        self.asks.record_due |= self.asks.signed_record.is_none();
         self.endpoints = endpoints;
     }
 

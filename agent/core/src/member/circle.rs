@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tidegate_proto::{Certificate, NodeId, Prefix, UnixTime, Verified};
+use tidegate_proto::{Certificate, Endpoint, Genesis, NodeId, Prefix, UnixTime, Verified};
 use tidegate_wg::{PeerId, Rule};
 
 use super::{Member, Names};
 use crate::event::Event;
 use crate::filter::{self, Behind, wg_prefix};
-use crate::peers::{Scene, Subnets, addresses_of, candidates, is_out};
+use crate::peers::{Scene, Subnets, Ways, addresses_of, candidates, is_out};
 use crate::plane::WantedPeer;
+use crate::roster::Known;
 use crate::time::Now;
 
 /// One peer, as it counts now.
@@ -20,6 +21,21 @@ pub(super) struct Peer {
     pub(super) certificate: Verified<Certificate>,
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) routes: Vec<Prefix>,
+}
+
+impl Peer {
+    fn new(id: PeerId, known: &Known, candidates: Vec<SocketAddr>, subnets: &Subnets) -> Self {
+        let node = known.certificate.node;
+        let leads = |(_, leads): &(&Prefix, &NodeId)| **leads == node;
+        let behind = subnets.routes.iter().filter(leads).map(|(route, _)| *route);
+        let own_addresses = addresses_of(&known.certificate).map(Prefix::host);
+        Self {
+            id,
+            certificate: known.certificate.clone(),
+            candidates,
+            routes: own_addresses.into_iter().chain(behind).collect(),
+        }
+    }
 }
 
 /// Who counts now, and what follows from it. Worked out anew only when something has changed.
@@ -78,6 +94,15 @@ impl Circle {
         self.by_id.get(&id).copied()
     }
 
+    /// Whether the address is in a network behind the peer.
+    pub(super) fn is_behind(&self, node: NodeId, address: SocketAddr) -> bool {
+        let peer = self.peers.get(&node);
+        let mut routes = peer
+            .into_iter()
+            .flat_map(|peer| peer.certificate.routes.iter());
+        routes.any(|route| route.contains(address.ip()))
+    }
+
     /// When it changes by itself.
     pub(super) fn until(&self) -> Option<UnixTime> {
         self.until
@@ -108,34 +133,36 @@ impl Member {
             time: self.clock.time(now),
         };
         let known = scene.peers();
-        let subnets = Subnets::new(&known, &self.choices, |known| {
-            candidates(known, &self.recent, &genesis)
-        });
+        let subnets = Subnets::new(&known, &self.choices, |known| self.ways(known, &genesis));
         let mut circle = Circle {
             until: known
                 .values()
                 .map(|known| known.certificate.not_after)
                 .chain([own.not_after])
                 .min(),
-            loops: subnets.loops,
             ..Circle::default()
         };
         for (node, known) in known {
-            let own_addresses = addresses_of(&known.certificate).map(Prefix::host);
-            let leads = |(_, leads): &(&Prefix, &NodeId)| **leads == node;
-            let behind = subnets.routes.iter().filter(leads).map(|(route, _)| *route);
-            let peer = Peer {
-                id: self.numbers.of(known.certificate.wireguard),
-                certificate: known.certificate.clone(),
-                candidates: candidates(known, &self.recent, &genesis),
-                routes: own_addresses.into_iter().chain(behind).collect(),
-            };
+            let candidates = subnets.ways_around(known, candidates(known, &self.recent, &genesis));
+            let id = self.numbers.of(known.certificate.wireguard);
+            let peer = Peer::new(id, known, candidates, &subnets);
             circle.by_id.insert(peer.id, node);
             circle.peers.insert(node, peer);
         }
+        circle.loops = subnets.loops;
         self.spread_out(&mut circle, &own);
         self.guard(&circle, subnets.routes.into_keys());
         Some(circle)
+    }
+
+    fn ways(&self, known: &Known, genesis: &Genesis) -> Ways {
+        let used = self.recent.of(known.certificate.node);
+        let speaks_from = used.filter(|used| used.live).and_then(|used| used.heard);
+        Ways {
+            candidates: candidates(known, &self.recent, genesis),
+            speaks_from: speaks_from.map(|endpoint| endpoint.address()),
+            here: self.endpoints.iter().map(Endpoint::address).collect(),
+        }
     }
 
     /// Accepted networks stay guarded until `down`; but a guard over the way to a node would cut that way.

@@ -225,8 +225,20 @@ impl Member {
         let (node, endpoint) = (self.circle.node(peer), Endpoint::new(address).ok());
         if let Some((node, endpoint)) = node.zip(endpoint) {
             self.keep_use(node, now);
+            self.outdate_ways(node, address);
             self.recent
                 .note_endpoint(node, endpoint, self.clock.time(now));
+        }
+    }
+
+    /// A router that speaks from within the network behind it, or does so no more, changes whether that is routed.
+    fn outdate_ways(&mut self, node: NodeId, address: SocketAddr) {
+        let used = self.recent.of(node).filter(|used| used.live);
+        let before = used
+            .and_then(|used| used.heard)
+            .is_some_and(|before| self.circle.is_behind(node, before.address()));
+        if before != self.circle.is_behind(node, address) {
+            self.circle.outdate();
         }
     }
 
