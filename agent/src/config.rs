@@ -65,7 +65,8 @@ pub struct Config {
     pub allow_overlap: BTreeSet<Prefix>,
     /// Networks that this host forwards to, out of those that its certificate allows.
     pub serve_routes: BTreeSet<Prefix>,
-    /// Whether the served networks see this host's address instead of the overlay's.
+    /// Whether the served networks see this host's address instead of the overlay's. If not, hosts in them may begin what
+    /// the policy names their addresses for; they need a route to the overlay through this host.
     pub masquerade: bool,
     /// Whether the overlay's names are resolved on this host.
     pub dns: bool,

@@ -195,13 +195,14 @@ pub struct Exit {
 
 /// The wish to forward overlay packets to networks that this host reaches.
 ///
-/// Connections start in the overlay; towards it only their answers pass. Where forwarding was off before, other
-/// links of the host still do not forward to each other.
+/// Connections start in the overlay; towards it only their answers pass. Networks that do not see this host's address
+/// instead of the overlay's may begin too: who in them may, and what, is for the tunnel to say. Where forwarding was off
+/// before, other links of the host still do not forward to each other.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Gateway {
     /// The networks served; a default route makes this host an exit node.
     pub networks: BTreeSet<Prefix>,
-    /// Whether the networks see this host's address instead of the overlay's.
+    /// Whether the networks see this host's address instead of the overlay's, and begin nothing.
     pub masquerade: bool,
 }
 

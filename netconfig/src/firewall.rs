@@ -57,7 +57,14 @@ pub enum Filter {
         /// The device.
         device: LinkName,
     },
-    /// Towards the device only answers are forwarded.
+    /// Let packets of a served network pass to the device, which knows who in it may begin what.
+    Admit {
+        /// The device.
+        device: LinkName,
+        /// The network.
+        network: Prefix,
+    },
+    /// Towards the device only answers are forwarded of anybody else.
     AnswersOnly {
         /// The device.
         device: LinkName,
@@ -98,6 +105,7 @@ impl Filter {
             Self::Masquerade { .. } => NAT,
             Self::Serve { .. }
             | Self::ServeOnly { .. }
+            | Self::Admit { .. }
             | Self::AnswersOnly { .. }
             | Self::Isolate { .. } => FORWARD,
         }
@@ -112,6 +120,7 @@ impl fmt::Display for Filter {
             Self::Shield { device, address } => write!(f, "{address} only from {device}"),
             Self::Serve { device, network } => write!(f, "{device} to {network}"),
             Self::ServeOnly { device } => write!(f, "{device} to nothing else"),
+            Self::Admit { device, network } => write!(f, "{network} to {device}"),
             Self::AnswersOnly { device } => write!(f, "only answers to {device}"),
             Self::Isolate { device, family } => {
                 write!(f, "no other {family} forwarding than {device}")

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::{Bench, desired, device, prefix, wanted, with_exit, with_gateway, with_subnets};
 use tidegate_netconfig::desired::{Data, Overlap, RouteKind};
 use tidegate_netconfig::{Desired, Family, Part};
-use tidegate_tests::wait_until;
+use tidegate_tests::{Host, wait_until};
 
 #[test]
 fn bring_up_sets_everything_and_a_second_time_changes_nothing() {
@@ -385,6 +385,48 @@ fn receive_echo(tunnel: &tun_rs::SyncDevice) -> Vec<u8> {
         }
     }
     panic!("no echo came through the tunnel");
+}
+
+/// A host with a default route over the one with the gateway.
+fn guest(bench: &Bench, name: &str, network: u8) -> Host {
+    let link = bench.lab.network(name).unwrap();
+    let gateway = format!("192.168.{network}.1");
+    link.attach(&bench.host, &[&format!("{gateway}/24")])
+        .unwrap();
+    let host = bench.lab.host(name).unwrap();
+    link.attach(&host, &[&format!("192.168.{network}.2/24")])
+        .unwrap();
+    host.route(["default", "via", &gateway]).unwrap();
+    host
+}
+
+#[test]
+fn only_a_served_network_that_is_not_masqueraded_begins_and_nobody_passes_for_it() {
+    let bench = Bench::new();
+    let (served, other) = (guest(&bench, "served", 7), guest(&bench, "other", 8));
+    let mut wish = with_gateway(&["192.168.7.0/24", "0.0.0.0/0"]);
+    let begins = |host: &Host, words: &str| {
+        let ping = format!("ping -c1 -W1 {words} 100.64.0.9 || true");
+        host.sh(&ping).unwrap();
+    };
+    bench.apply(&wish);
+    begins(&served, "-p a1");
+    wish.gateway.as_mut().unwrap().masquerade = false;
+    bench.apply(&wish);
+    begins(&other, "-p a2");
+    // Its own address is the served network's, but not the way it comes.
+    other.sh("ip addr add 192.168.7.9/32 dev lo").unwrap();
+    begins(&other, "-p a3 -I 192.168.7.9");
+    begins(&served, "-p a4");
+    let tunnel = bench.tunnel.as_ref().unwrap();
+    let echo = receive_echo(tunnel);
+    assert_eq!((echo[20], &echo[12..16]), (8, &[192, 168, 7, 2][..]));
+    assert_eq!(echo[echo.len() - 1], 0xa4, "what came before was dropped");
+    // And that was the firewall's work.
+    bench.sh("nft delete table inet tidegate");
+    begins(&other, "-p a5 -I 192.168.7.9");
+    assert_eq!(receive_echo(tunnel)[12..16], [192, 168, 7, 9]);
+    bench.undo();
 }
 
 #[test]

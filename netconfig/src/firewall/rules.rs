@@ -39,6 +39,13 @@ impl Filter {
                 accept(),
             ],
             Self::ServeOnly { device } => vec![from(device), drop()],
+            Self::Admit { device, network } => vec![
+                not_from(device),
+                within(*network, "saddr"),
+                to(device),
+                from_where_it_is(),
+                accept(),
+            ],
             Self::AnswersOnly { device } => vec![to(device), no_answer(), drop()],
             Self::Isolate { device, family } => {
                 vec![of(*family), not_from(device), not_to(device), drop()]
@@ -76,6 +83,12 @@ fn of(family: Family) -> Value {
         meta("nfproto"),
         json!(if family == Family::V4 { "ipv4" } else { "ipv6" }),
     )
+}
+
+/// The source is reached over the link that the packet came in by: nobody else on another link passes for it.
+fn from_where_it_is() -> Value {
+    let back = json!({"fib": {"result": "oif", "flags": ["saddr", "iif"]}});
+    same(back, json!(true))
 }
 
 fn no_answer() -> Value {

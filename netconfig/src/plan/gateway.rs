@@ -3,7 +3,7 @@
 use crate::desired::{Desired, Gateway, LinkName, Part};
 use crate::firewall::Filter;
 use crate::observed::Observed;
-use crate::prefix::Family;
+use crate::prefix::{Family, Prefix};
 use crate::sysctl::{Leaf, SysctlKey};
 use crate::undo::Undo;
 
@@ -113,10 +113,21 @@ fn serve(gateway: &Gateway, device: &LinkName) -> Vec<Filter> {
     filters.push(Filter::ServeOnly {
         device: device.clone(),
     });
+    filters.extend(admit(gateway, device));
     filters.push(Filter::AnswersOnly {
         device: device.clone(),
     });
     filters
+}
+
+/// Networks that are hidden behind this host's address begin nothing, nor does everybody else that an exit leads to.
+fn admit(gateway: &Gateway, device: &LinkName) -> impl Iterator<Item = Filter> {
+    let open = |network: &&Prefix| !gateway.masquerade && network.length() > 0;
+    let networks = gateway.networks.iter().filter(open);
+    networks.map(|network| Filter::Admit {
+        device: device.clone(),
+        network: *network,
+    })
 }
 
 fn masquerade(gateway: &Gateway, desired: &Desired, device: &LinkName) -> Vec<Filter> {
