@@ -4,104 +4,126 @@
 
 use std::time::Duration;
 
-use tidegate_tests::Host;
 use tidegate_tests::overlay::{BEHIND, LAN, Node, Overlay, Underlay};
-use tidegate_tests::wait_until;
+use tidegate_tests::{Host, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 
-#[test]
-fn hosts_behind_a_router_begin_only_what_the_policy_names_them_for() {
-    let mut overlay = Overlay::new(Underlay::V4).unwrap();
-    let server = overlay
-        .node_with("server", "accept_routes = true\n")
-        .unwrap();
-    let router = router(&mut overlay);
-    let printer = overlay.behind(&router, "printer").unwrap();
-    let address = server.address(0).unwrap();
-
-    router.await_ping(&server).unwrap();
-    the_router_itself_is_a_node_like_any_other(&server, &router, &address);
-    let reaches = |host: &Host| host.run("ping", ["-c", "1", "-W", "1", &address]).is_ok();
-    assert!(
-        !reaches(&printer),
-        "'all' is every node, not what is behind"
-    );
-
-    rules(
-        &overlay,
-        &[("all", "all"), (&format!("cidr:{LAN}"), "node:server")],
-    );
-    wait_until(SOON, "the printer to reach the server", || {
-        reaches(&printer)
-    })
-    .unwrap();
-    let answered = |from: &Node| from.pings(BEHIND);
-    assert!(!answered(&server), "nobody may begin with the printer");
-
-    rules(
-        &overlay,
-        &[("all", "all"), ("node:server", &format!("cidr:{LAN}"))],
-    );
-    wait_until(SOON, "the server to reach the printer", || {
-        answered(&server)
-    })
-    .unwrap();
-    assert!(!reaches(&printer), "and not the other way round any more");
-    router.await_ping(&server).unwrap();
+/// A server of the overlay, a router, and a printer in the network behind it.
+struct Site {
+    overlay: Overlay,
+    server: Node,
+    router: Node,
+    printer: Host,
+    /// The server's address.
+    address: String,
 }
 
+#[test]
+fn hosts_behind_a_router_begin_only_what_the_policy_names_them_for() {
+    let site = Site::new();
+    site.the_route_leads_around_the_network();
+    site.every_node_is_nobody_behind_one();
+    site.the_printer_may_begin();
+    site.the_server_may_begin();
+}
+
+impl Site {
+    fn new() -> Self {
+        let mut overlay = Overlay::new(Underlay::V4).unwrap();
+        let server = overlay.node("server").unwrap();
+        let router = router(&mut overlay);
+        let printer = overlay.behind(&router, "printer").unwrap();
+        let address = server.address(0).unwrap();
+        Self {
+            overlay,
+            server,
+            router,
+            printer,
+            address,
+        }
+    }
+
+    /// The router tells its address in the network too, over which the server must not try it once that is routed.
+    fn the_route_leads_around_the_network(&self) {
+        let tried = |address: &str| {
+            let status = self.server.status().unwrap();
+            let candidates = status["peers"][0]["candidates"].to_string();
+            candidates.contains(&format!("\"{address}:"))
+        };
+        let inside = || tried("192.168.7.1");
+        wait_until(SOON, "the router to be tried in its network", inside).unwrap();
+        self.server.configure("accept_routes = true\n").unwrap();
+        self.server.cli(["reload"]).unwrap();
+        wait_until(SOON, "the route to be taken", || {
+            let route = self.server.host().sh(&format!("ip route get {BEHIND}"));
+            route.is_ok_and(|route| route.contains("dev tidegate"))
+        })
+        .unwrap();
+        assert!(!inside() && tried("10.0.0.2"));
+        self.router.await_ping(&self.server).unwrap();
+    }
+
+    fn every_node_is_nobody_behind_one(&self) {
+        assert!(!self.reaches(), "'all' is every node, not what is behind");
+        assert!(!self.answers(), "nor may anybody begin with that");
+    }
+
+    fn the_printer_may_begin(&self) {
+        self.rule(&format!("cidr:{LAN}"), "node:server");
+        wait_until(SOON, "the printer to reach the server", || self.reaches()).unwrap();
+        assert!(!self.answers(), "nobody may begin with the printer");
+    }
+
+    fn the_server_may_begin(&self) {
+        self.rule("node:server", &format!("cidr:{LAN}"));
+        wait_until(SOON, "the server to reach the printer", || self.answers()).unwrap();
+        assert!(!self.reaches(), "and not the other way round any more");
+        self.router.await_ping(&self.server).unwrap();
+    }
+
+    /// Whether the server answers the printer.
+    fn reaches(&self) -> bool {
+        let ping = ["-c", "1", "-W", "1", &self.address];
+        self.printer.run("ping", ping).is_ok()
+    }
+
+    /// Whether the printer answers the server.
+    fn answers(&self) -> bool {
+        self.server.pings(BEHIND)
+    }
+
+    /// Puts a policy in force by which every node may begin with every other, and besides `from` with `to`.
+    fn rule(&self, from: &str, to: &str) {
+        let policy = self.overlay.admin(["policy", "get"]).unwrap();
+        let sections = policy.split_inclusive("\n\n");
+        let kept = sections.filter(|section| !section.contains("[[rules]]"));
+        let rule = |(from, to)| {
+            format!("\n[[rules]]\nfrom = [\"{from}\"]\nto = [\"{to}\"]\nprotocol = \"any\"\n")
+        };
+        let text = kept.collect::<String>() + &rule(("all", "all")) + &rule((from, to));
+        let file = self.overlay.folder().join("policy.toml");
+        std::fs::write(&file, text).unwrap();
+        let put = ["policy", "put", file.to_str().unwrap()];
+        self.overlay.admin(put).unwrap();
+    }
+}
+
+/// A node whose owner asks for the route, and whose operator approves it.
 fn router(overlay: &mut Overlay) -> Node {
     let mut router = overlay.host("router").unwrap();
     router
         .configure(&format!("serve_routes = [\"{LAN}\"]\nmasquerade = false\n"))
         .unwrap();
     let (genesis, state) = (overlay.dir().join("genesis/genesis-1.json"), router.state());
-    let asked = router.try_run([
-        "join",
-        "--genesis",
-        genesis.to_str().unwrap(),
-        "--name",
-        "router",
-        "--route",
-        LAN,
-        "--no-start",
-        "--state-dir",
-        state.to_str().unwrap(),
-    ]);
-    assert_eq!(asked.unwrap().code, Some(0));
+    let (genesis, state) = (genesis.to_str().unwrap(), state.to_str().unwrap());
+    let mut words = vec!["join", "--name", "router", "--no-start"];
+    words.extend(["--genesis", genesis, "--route", LAN, "--state-dir", state]);
+    let asked = router.try_run(words).unwrap();
+    assert_eq!(asked.code, Some(0), "{asked:?}");
     router.spawn_pending().unwrap();
     let role = ["approve", "router", "--role", "member", "--route", LAN];
     overlay.admin(role).unwrap();
     router.await_state("up", SOON).unwrap();
     router
-}
-
-fn the_router_itself_is_a_node_like_any_other(server: &Node, router: &Node, address: &str) {
-    wait_until(SOON, "the route to be taken", || {
-        let route = server.host().sh("ip route get 192.168.7.5");
-        route.is_ok_and(|route| route.contains("dev tidegate"))
-    })
-    .unwrap();
-    wait_until(SOON, "the router to reach the server", || {
-        router.pings(address)
-    })
-    .unwrap();
-}
-
-/// Puts a policy in force that has these rules instead of its own.
-fn rules(overlay: &Overlay, rules: &[(&str, &str)]) {
-    let policy = overlay.admin(["policy", "get"]).unwrap();
-    let kept: String = policy
-        .split_inclusive("\n\n")
-        .filter(|section| !section.contains("[[rules]]"))
-        .collect();
-    let rule = |(from, to): &(&str, &str)| {
-        format!("\n[[rules]]\nfrom = [\"{from}\"]\nto = [\"{to}\"]\nprotocol = \"any\"\n")
-    };
-    let text = kept + &rules.iter().map(rule).collect::<String>();
-    let file = overlay.folder().join("policy.toml");
-    std::fs::write(&file, text).unwrap();
-    let put = ["policy", "put", file.to_str().unwrap()];
-    overlay.admin(put).unwrap();
 }
