@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo build tools test sim fixture-database test-long test-packages trial-packages test-reproducible deb rpm bench bench-agents bench-authority bench-cutoff bench-netconfig bench-peers fuzz lint deny doc
 
-LONG_TESTS := demo agent_lease agent_bound agent_rotation agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
+LONG_TESTS := demo agent_bad_input agent_lease agent_bound agent_rotation agent_crowd agent_liars agent_tampering debian dataplane_long packages authority_durability authority_schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     reason = "a benchmark that cannot go on has nothing to say"
 )]
+#![allow(clippy::wildcard_imports, reason = "the tests' world is shared")]
 
 #[path = "../tests/world/mod.rs"]
 mod world;

@@ -20,7 +20,7 @@ impl Overlay {
     }
 
     /// Kills the authority, and starts it again as the backup has it, without waiting for its recovery.
-    pub fn restore(&mut self, backup: &PathBuf) -> Result<()> {
+    pub fn restore(&mut self, backup: &Path) -> Result<()> {
         self.kill_authority();
         let lost = self.folder().join("lost");
         fs::rename(self.dir(), &lost)?;
