@@ -115,12 +115,7 @@ fn router(overlay: &mut Overlay) -> Node {
     router
         .configure(&format!("serve_routes = [\"{LAN}\"]\nmasquerade = false\n"))
         .unwrap();
-    let (genesis, state) = (overlay.dir().join("genesis/genesis-1.json"), router.state());
-    let (genesis, state) = (genesis.to_str().unwrap(), state.to_str().unwrap());
-    let mut words = vec!["join", "--name", "router", "--no-start"];
-    words.extend(["--genesis", genesis, "--route", LAN, "--state-dir", state]);
-    let asked = router.try_run(words).unwrap();
-    assert_eq!(asked.code, Some(0), "{asked:?}");
+    router.ask(&overlay.genesis(), &["--route", LAN]).unwrap();
     router.spawn_pending().unwrap();
     let role = ["approve", "router", "--role", "member", "--route", LAN];
     overlay.admin(role).unwrap();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -105,6 +105,25 @@ impl Node {
             "--state-dir".as_ref(),
             state.as_os_str(),
         ])
+    }
+
+    /// Asks to be admitted to the network that begins with this file, under the host's name.
+    pub fn ask(&self, genesis: &Path, more: &[&str]) -> Result<()> {
+        let state = self.state();
+        let words = [
+            OsStr::new("join"),
+            "--name".as_ref(),
+            self.host.name().as_ref(),
+            "--no-start".as_ref(),
+            "--genesis".as_ref(),
+            genesis.as_os_str(),
+            "--state-dir".as_ref(),
+            state.as_os_str(),
+        ];
+        let more = more.iter().map(OsStr::new);
+        let ended = self.try_run(words.into_iter().chain(more))?;
+        anyhow::ensure!(ended.code == Some(0), "join: {ended:?}");
+        Ok(())
     }
 
     /// Starts the daemon, and waits until it can be spoken to.

@@ -241,6 +241,11 @@ impl Overlay {
         self.folder.path().join("authority")
     }
 
+    /// What the network began with, for those who ask to be admitted.
+    pub fn genesis(&self) -> PathBuf {
+        self.dir().join("genesis/genesis-1.json")
+    }
+
     /// A folder for whatever a test needs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
