@@ -193,6 +193,7 @@ impl Life {
         ask_first(&client, &mut member).await;
         let marks = Marks::default();
         let host = Host::open(self.directory.path(), marks.clone())?;
+        tell_damage(host.damaged_records());
         let parts = self.parts(&member, client.as_node(identity), host, &marks)?;
         let traffic = traffic::watch(parts.plane.running(), self.inbox.clone());
         let traffic = tokio::spawn(traffic);
@@ -299,6 +300,16 @@ async fn ask_first(client: &Client, member: &mut Member) {
             member.handle(news, now());
         }
         _ => member.handle_timeout(now()),
+    }
+}
+
+/// Routes of ours are found by their marks all the same; what else was changed, only the journal knows.
+fn tell_damage(lines: &[usize]) {
+    if !lines.is_empty() {
+        tracing::error!(
+            ?lines,
+            "lines of network.journal cannot be read: see whether kernel settings and firewall are as they were before"
+        );
     }
 }
 
