@@ -218,7 +218,9 @@ fn what_is_asked_for_again_heals_and_who_is_out_stays_out() {
 fn what_makes_the_node_what_it_is_has_to_be_right() {
     let mut scene = Scene::new();
     let foreign = scene.overlay.folder().join("foreign");
-    stranger(&foreign);
+    stranger(&foreign, |overlay, node| {
+        node.join(&overlay.invite().unwrap()).unwrap();
+    });
     for file in OWN {
         for harm in Harm::all() {
             let saved = scene.saved();
@@ -240,11 +242,72 @@ fn what_makes_the_node_what_it_is_has_to_be_right() {
     }
 }
 
-/// The state of a node in another network.
-fn stranger(to: &Path) {
+#[test]
+fn how_to_undo_what_was_done_to_the_host_can_be_lost() {
+    let mut scene = Scene::new();
+    let journal = "network.journal";
+    let ours = "(ip route; ip -6 route) | grep -c 'proto 116'";
+    for harm in Harm::all() {
+        let what = format!("{journal} {harm:?}");
+        scene.a.kill();
+        let (path, other) = (scene.a.state(), scene.b.state());
+        harm.to(&path.join(journal), &other.join(journal));
+        scene.a.start().unwrap();
+        scene.whole(&what);
+        if harm == Harm::Flipped {
+            let log = scene.a.daemon().unwrap().output();
+            assert!(log.contains("lines of network.journal"), "{log}");
+        }
+        assert!(scene.a.host().sh(ours).is_ok(), "{what}: routes are there");
+        scene.a.cli(["down"]).unwrap();
+        wait_until(SOON, "the host as it was", || {
+            scene.a.host().sh(ours).is_err()
+        })
+        .unwrap();
+        scene.a.cli(["up"]).unwrap();
+        scene.whole(&what);
+        println!("{what}: healed");
+    }
+}
+
+#[test]
+fn a_join_is_gone_on_with_as_it_was_asked_for_or_not_at_all() {
+    let mut overlay = Overlay::new(Underlay::V4).unwrap();
+    let mut node = overlay.host("node").unwrap();
+    let foreign = overlay.folder().join("foreign");
+    stranger(&foreign, |overlay, node| {
+        node.ask(&overlay.genesis(), &[]).unwrap();
+    });
+    node.ask(&overlay.genesis(), &[]).unwrap();
+    let path = node.state().join("pending");
+    let asked = fs::read(&path).unwrap();
+    for harm in [Harm::Flipped, Harm::Cut, Harm::Empty] {
+        harm.to(&path, &foreign.join("pending"));
+        let refused = node.spawn_pending().unwrap_err().to_string();
+        let why = refused.contains("pending") || refused.contains("genesis");
+        assert!(why, "pending {harm:?}: {refused}");
+        fs::write(&path, &asked).unwrap();
+    }
+    let role = ["approve", "node", "--role", "member"];
+    overlay.admin(role).unwrap();
+    // Another network's authority is asked for, and this one is not believed to be it.
+    Harm::Swapped.to(&path, &foreign.join("pending"));
+    node.spawn_pending().unwrap();
+    wait_until(SOON, "the trouble to be told", || {
+        !node.status().unwrap()["authority"]["trouble"].is_null()
+    })
+    .unwrap();
+    node.kill();
+    fs::write(&path, &asked).unwrap();
+    node.start().unwrap();
+    node.await_state("up", SOON).unwrap();
+}
+
+/// The state of a node in another network, or on its way there.
+fn stranger(to: &Path, join: impl Fn(&Overlay, &Node)) {
     let mut overlay = Overlay::new(Underlay::V4).unwrap();
     let node = overlay.host("stranger").unwrap();
-    node.join(&overlay.invite().unwrap()).unwrap();
+    join(&overlay, &node);
     copy(&node.state(), to);
 }
 
