@@ -49,6 +49,8 @@ fn cut_off(
     server
         .wait_for_output(Duration::from_secs(10), "Server listening")
         .unwrap();
+    // A capture that begins amid traffic never settles what passed before its filter was in place.
+    let arrived = a.host().capture("tidegate", &format!("src {own}")).unwrap();
     let arguments = ["-c", &address, "-t", "60", "-b", "20M"];
     let flow = b.host().spawn("iperf3", arguments).unwrap();
     let sockets = || a.host().sh(&format!("ss -Htn dst {own}")).unwrap();
@@ -57,7 +59,6 @@ fn cut_off(
     })
     .unwrap();
 
-    let arrived = a.host().capture("tidegate", &format!("src {own}")).unwrap();
     let arguments = ["revoke", "b", "--reason", "lost"];
     overlay.admin(arguments).unwrap();
     let returned = Instant::now();
