@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_millis(500);
 /// Enough for a frame of any ordinary device. The kernel's buffer has slots of this size, so more would mean fewer.
 const KEPT: &str = "2048";
+/// What passed before the filter was in place is received and never captured. So often the same numbers in a row mean
+/// that there is nothing else that the recorder has yet to read.
+const STILL: u32 = 5;
 const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 
@@ -83,15 +86,15 @@ impl Capture {
     ///
     /// Fails if the recorder could not keep up, rather than return less than passed.
     pub fn packets(&self) -> Result<Vec<Packet>, LabError> {
-        let tally = wait_for(
-            PATIENCE,
-            &format!("the recorder of {} to catch up", self.what),
-            || {
-                let tally = self.tally()?;
-                (tally.dropped > 0 || tally.captured * self.copies == tally.received)
-                    .then_some(tally)
-            },
-        )?;
+        let what = format!("the recorder of {} to catch up", self.what);
+        let (mut last, mut still) = (None, 0);
+        let tally = wait_for(PATIENCE, &what, || {
+            let tally = self.tally()?;
+            still = if last == Some(tally) { still + 1 } else { 0 };
+            last = Some(tally);
+            let all = tally.captured * self.copies == tally.received;
+            (tally.dropped > 0 || all || still >= STILL).then_some(tally)
+        })?;
         if tally.dropped > 0 {
             return Err(LabError::Incomplete {
                 what: self.what.clone(),

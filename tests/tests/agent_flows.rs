@@ -43,10 +43,10 @@ fn a_policy_closes_a_port_for_connections_that_exist() {
     let mut overlay = Overlay::new(Underlay::V4).unwrap();
     let (a, b) = (overlay.node("a").unwrap(), overlay.node("b").unwrap());
     b.await_ping(&a).unwrap();
-    let flow = flow(&a, &b);
     let own = b.address(0).unwrap();
     let filter = format!("src {own} and tcp dst port 5201");
     let arrived = a.host().capture("tidegate", &filter).unwrap();
+    let flow = flow(&a, &b);
     wait_until(SOON, "the flow", || arrived.count().unwrap() > 100).unwrap();
 
     // The sender goes on as before, so that what ends the flow is the receiver.
