@@ -83,13 +83,16 @@ impl Scene {
         wait_for(SEVERAL_EPOCHS, "a quiet moment", quiet).unwrap()
     }
 
-    /// The node's keys, that of this epoch among them, get into other hands and its agent is gone; then it is revoked.
-    fn revoke(&mut self, epoch: u64) -> (Loot, Revocation) {
+    /// The node's keys, to the epochs that it holds now, get into other hands and its agent is gone; then it is revoked.
+    fn revoke(&mut self) -> (Loot, Revocation) {
         let copied = || {
+            let held = self.out.epochs().ok()?.into_iter();
+            let held: Vec<u64> = held.map(|epoch| epoch.number).collect();
+            // The disk follows: one epoch's key may not be on it yet, and another's may still be.
             let loot = Loot::of(&self.overlay, &self.out, &self.own).ok()?;
-            loot.epochs().contains(&epoch).then_some(loot)
+            (loot.epochs() == held).then_some(loot)
         };
-        let loot = wait_for(SOON, "the keys to be on the disk", copied).unwrap();
+        let loot = wait_for(SOON, "the disk to hold the keys in use", copied).unwrap();
         self.out.kill();
         let report = self
             .overlay
@@ -201,7 +204,7 @@ fn a_partitioned_peer_talks_to_a_revoked_node_until_the_bound_and_no_longer() {
     let mut scene = Scene::new(&["peer"]);
     let epoch = scene.await_quiet();
     scene.overlay.cut_off(&scene.peers[0]).unwrap();
-    let (loot, revocation) = scene.revoke(epoch.number);
+    let (loot, revocation) = scene.revoke();
     assert_eq!(loot.epochs(), [epoch.number]);
     let talk = scene.talk(0, "stolen0", &loot, epoch.number);
     let left = signed(revocation.bound_ms, epoch.lease_until_ms);
@@ -227,7 +230,7 @@ fn with_one_peer_ahead_and_one_behind_both_stop_in_time_and_the_bound_never_rise
     };
     let next = wait_for(SEVERAL_EPOCHS, "the next epoch's grant", ahead).unwrap();
     scene.overlay.cut_off(&scene.peers[0]).unwrap();
-    let (loot, revocation) = scene.revoke(next.number);
+    let (loot, revocation) = scene.revoke();
     assert_eq!(scene.peers[1].epochs().unwrap(), [epoch]);
     assert!(revocation.bound_ms >= next.lease_until_ms);
 
