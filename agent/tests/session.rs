@@ -30,7 +30,10 @@ impl Streams {
     async fn start() -> Self {
         let next = Coming::default();
         let queue = Arc::clone(&next);
-        let server = Server::start(move |_| {
+        let server = Server::start(move |asked| {
+            if asked.target != "/v1/stream" {
+                return Reply::Json(404, b"{}".to_vec());
+            }
             let mut queue = queue.lock().unwrap();
             if queue.is_empty() {
                 return Reply::Hangup;
@@ -162,6 +165,21 @@ async fn a_stream_without_a_sign_of_life_is_dead_and_keepalives_are_one() {
         ),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_stream_that_broke_off_is_taken_up_over_a_new_connection() {
+    let streams = Streams::start().await;
+    let (first, _second) = (streams.stream(false), streams.stream(true));
+    let node = streams.node();
+    let mut session = node.session();
+    next(&mut session).await;
+    assert!(node.policy().await.is_err(), "there is none");
+    assert_eq!(streams.server.connections(), 2, "one of them waits");
+    drop(first);
+    lost(&mut session).await;
+    assert_eq!(next(&mut session).await, SessionEvent::Open(Resumed::Yes));
+    assert_eq!(streams.server.connections(), 3);
 }
 
 #[tokio::test]

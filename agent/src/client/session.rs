@@ -141,6 +141,8 @@ impl Session {
         ) {
             self.last = None; // what could not be read must not be skipped
         }
+        // What broke the stream has broken them too, perhaps, and a question put on a dead one waits for long.
+        self.node.client().forget_connections();
         let retry_in = self.breaks.next(Instant::now(), fraction());
         self.state = State::Waiting(Instant::now() + retry_in);
         SessionEvent::Lost { error, retry_in }
