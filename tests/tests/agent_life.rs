@@ -4,17 +4,23 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_tests::overlay::{Node, Overlay, PATIENCE, Underlay};
+use getrandom::SysRng;
+use rand_core::TryRng as _;
+use tidegate_tests::overlay::{Node, Overlay, PATIENCE, Pings, Underlay};
 use tidegate_tests::wait_until;
 
 /// Five times the three seconds within which traffic has to resume.
 const RESUME: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(15);
 
-/// What a person could compare of a host's network; the routing cache and counters are no part of it.
+/// What a person could compare of a host's network; the routing cache, counters and what the kernel draws at random are no
+/// part of it.
 fn look(node: &Node) -> String {
     node.host()
-        .sh("ip -o addr show | sed 's/valid_lft.*//'; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; nft list ruleset")
+        .sh(
+            "{ ip -o addr show; ip route show table all; ip rule; ip -6 rule; nft list ruleset; } \
+             | sed 's/^[0-9]*: //; s/valid_lft.*//; /fe80:.*tidegate/d; /tidegate.*fe80:/d'",
+        )
         .unwrap()
 }
 
@@ -36,16 +42,7 @@ fn down_and_leave_undo_everything_and_a_crash_is_repaired() {
     b.cli(["up"]).unwrap();
     b.await_ping(&a).unwrap();
 
-    for _ in 0..3 {
-        b.kill();
-        let routes = b.host().sh("ip route").unwrap();
-        assert!(routes.contains("unreachable 10.211.0.0/16"), "{routes}");
-        let start = Instant::now();
-        b.start().unwrap();
-        wait_until(RESUME, "traffic to resume", || b.pings(&address)).unwrap();
-        println!("resumed {:?} after the start", start.elapsed());
-    }
-
+    survives_crashes(&mut b, &address);
     b.stop().unwrap();
     let routes = b.host().sh("ip route").unwrap();
     assert!(routes.contains("unreachable 10.211.0.0/16"), "{routes}");
@@ -60,6 +57,30 @@ fn down_and_leave_undo_everything_and_a_crash_is_repaired() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left, ["lock"], "no key and no document is left");
+}
+
+/// Killed again and again amid traffic, it takes up what it left on the host, and the traffic resumes.
+fn survives_crashes(b: &mut Node, address: &str) {
+    let up = look(b);
+    for round in 0..5 {
+        let traffic = Pings::start(b.host(), address, "0.01").unwrap();
+        // Sooner or later after the start, so that not always the same is going on.
+        let moment = 1 + SysRng.try_next_u32().unwrap() as usize % 100;
+        let amid = || traffic.answered() >= moment;
+        wait_until(SOON, "traffic", amid).unwrap();
+        b.kill();
+        let routes = b.host().sh("ip route").unwrap();
+        assert!(routes.contains("unreachable 10.211.0.0/16"), "{routes}");
+        let start = Instant::now();
+        b.start().unwrap();
+        wait_until(RESUME, "traffic to resume", || b.pings(address)).unwrap();
+        println!(
+            "{round}: killed after {moment} answers, resumed {:?} after the start",
+            start.elapsed()
+        );
+        wait_until(SOON, "the network to be as it was", || look(b) == up)
+            .unwrap_or_else(|error| panic!("{error}\n{up}\n{}", look(b)));
+    }
 }
 
 #[test]
@@ -82,6 +103,7 @@ fn leaving_works_where_the_daemon_has_crashed() {
 fn the_daemon_has_one_capability_and_there_is_one_daemon() {
     let mut overlay = Overlay::new(Underlay::V4).unwrap();
     let a = overlay.node("a").unwrap();
+    a.await_state("up", SOON).unwrap();
     let process = a.daemon().unwrap().id();
     for task in std::fs::read_dir(format!("/proc/{process}/task")).unwrap() {
         let path = task.unwrap().path().join("status");
