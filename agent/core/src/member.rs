@@ -165,8 +165,14 @@ impl Member {
     }
 
     fn choose(&mut self, choices: Choices, now: Now) {
+        if self.choices == choices {
+            return;
+        }
         self.choices = choices;
-        self.recent.guarded.clear();
+        let Self {
+            recent, choices, ..
+        } = self;
+        recent.guarded.retain(|route| choices.guards(route));
         self.circle.outdate();
         self.saver.now(crate::FileName::Recent, now);
     }
