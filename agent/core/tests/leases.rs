@@ -254,6 +254,31 @@ fn a_grant_waits_for_a_time_that_is_new_enough() {
     }
     let epochs = |world: &World| world.nodes[&1].plane.as_ref().unwrap().epochs.len();
     assert_eq!(
+#[test]
+fn a_host_without_a_real_time_clock_gets_back_no_more_than_a_minute_of_its_lease() {
+    for behind in [150_000, 55_000, 20_000] {
+        let (mut world, end) = cut_off_pair();
+        world.wait(151);
+        let now = world.now;
+        assert!(world.talk(1, 2), "the lease lasts");
+        for number in [1, 2] {
+            let node = world.node(number);
+            node.wall_off = -behind;
+            node.reboot(now);
+            node.start(now);
+        }
+        let latest = end + Span::from_secs(61);
+        let until = latest.since(now) + Span::from_minutes(3);
+        world.pass(until, &mut |world| {
+            assert!(
+                world.now < latest || !world.talk(1, 2),
+                "{behind} ms behind: they talk at {}, {end} was the end",
+                world.now
+            );
+        });
+    }
+}
+
         epochs(&world),
         0,
         "the last statement is older than two minutes"

@@ -50,9 +50,14 @@ impl Saver {
     /// The first word of the authority at once, since a restart needs it; later ones now and then.
     pub(super) fn clock(&mut self, before: ClockSource, now: Now) {
         match before {
-            ClockSource::Statement => self.at(FileName::Clock, now.boot + CLOCK),
+            ClockSource::Statement => self.time_passes(now),
             _ => self.now(FileName::Clock, now),
         }
+    }
+
+    /// The floor under the time follows it.
+    pub(super) fn time_passes(&mut self, now: Now) {
+        self.at(FileName::Clock, now.boot + CLOCK);
     }
 
     fn at(&mut self, name: FileName, at: Mono) {

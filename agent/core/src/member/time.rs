@@ -44,6 +44,10 @@ impl Member {
             self.saver.now(FileName::Grants, now);
         }
     }
+        if self.clock.is_known() && !self.grants.is_empty() {
+            // A host that loses power must not get back the time that it has used without the authority.
+            self.saver.time_passes(now);
+        }
 
     pub(super) fn tell_clock(&mut self, now: Now) {
         let ahead = self.clock.wall_ahead(now);
