@@ -162,6 +162,21 @@ fn a_wall_clock_that_gains_shortens_as_after_a_paused_machine() {
 }
 
 #[test]
+fn time_that_only_the_wall_clock_has_seen_brings_the_end_of_a_peers_certificate_nearer() {
+    let (mut world, _) = cut_off_pair();
+    let deadline = |world: &World| {
+        let peers = &world.nodes[&1].plane.as_ref().unwrap().peers;
+        peers.values().next().unwrap().deadline
+    };
+    let before = deadline(&world);
+    world.node(1).wall_off = 100_000;
+    let now = world.now;
+    world.node(1).tick(now);
+    let nearer = before.since(deadline(&world)).as_millis();
+    assert!(nearer.abs_diff(100_000) < 1_000, "{nearer} ms");
+}
+
+#[test]
 fn a_wall_clock_that_is_wrong_all_the_time_does_no_harm() {
     for off in [-600_000, 600_000] {
         let mut world = World::new(3);
@@ -240,21 +255,6 @@ fn after_a_reboot_a_clock_below_the_floor_is_not_believed() {
 }
 
 #[test]
-fn a_grant_waits_for_a_time_that_is_new_enough() {
-    let mut world = World::with_nodes(1);
-    world.cut_off.push(1);
-    world.wait(500);
-    let id = world.id(1);
-    let grants = world.authority.grants(id);
-    for grant in grants {
-        world.say(
-            1,
-            Input::News(Box::new(tidegate_proto::api::StreamEvent::Grant(grant))),
-        );
-    }
-    let epochs = |world: &World| world.nodes[&1].plane.as_ref().unwrap().epochs.len();
-    assert_eq!(
-#[test]
 fn a_host_without_a_real_time_clock_gets_back_no_more_than_a_minute_of_its_lease() {
     for behind in [150_000, 55_000, 20_000] {
         let (mut world, end) = cut_off_pair();
@@ -279,6 +279,21 @@ fn a_host_without_a_real_time_clock_gets_back_no_more_than_a_minute_of_its_lease
     }
 }
 
+#[test]
+fn a_grant_waits_for_a_time_that_is_new_enough() {
+    let mut world = World::with_nodes(1);
+    world.cut_off.push(1);
+    world.wait(500);
+    let id = world.id(1);
+    let grants = world.authority.grants(id);
+    for grant in grants {
+        world.say(
+            1,
+            Input::News(Box::new(tidegate_proto::api::StreamEvent::Grant(grant))),
+        );
+    }
+    let epochs = |world: &World| world.nodes[&1].plane.as_ref().unwrap().epochs.len();
+    assert_eq!(
         epochs(&world),
         0,
         "the last statement is older than two minutes"
