@@ -179,6 +179,41 @@ fn where_renewal_is_refused_data_stops_with_the_certificate() {
     assert!(status.renewals_failed >= 2 && status.renewal_refused.is_some());
     world.authority.entries.get_mut(&id).unwrap().keys = keys;
     world.cut_off.extend([1, 2]);
+#[test]
+fn keys_that_could_not_be_written_are_named_to_nobody_until_they_are() {
+    let mut world = World::with_nodes(1);
+    let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
+    world.pass(Span::from_millis(half), &mut |_| {});
+    world.cut_off.push(1);
+    world.node(1).prompt = false;
+    let mut refused = 0;
+    let until = world.now + Span::from_minutes(5);
+    while let Some(at) = world.nodes[&1].next().filter(|at| *at <= until) {
+        world.now = at;
+        let node = world.node(1);
+        node.tick(at);
+        while node.confirm_order(at) {}
+        while let Some(file) = node.writing.pop_front() {
+            refused += usize::from(file.name == FileName::Keys);
+            node.handle(Input::NotStored(file.token), at);
+        }
+        assert!(!node.asks.drain(..).any(|ask| renews(&ask)), "at {at}");
+    }
+    assert!(refused > 5, "{refused}");
+    // There is room again: what waited is asked at once.
+    let mut named = false;
+    for _ in 0..10 {
+        let at = world.nodes[&1].next().unwrap();
+        world.now = at;
+        let node = world.node(1);
+        node.tick(at);
+        let keys = node.writing.iter().any(|file| file.name == FileName::Keys);
+        node.confirm(at);
+        named |= keys && node.asks.drain(..).any(|ask| renews(&ask));
+    }
+    assert!(named, "as soon as they are on the disk");
+}
+
     world.pass(Span::from_secs(2), &mut |_| {});
     let state = world.nodes[&1].state(world.now);
     assert_eq!(

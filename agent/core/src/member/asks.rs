@@ -204,9 +204,7 @@ impl Member {
             return;
         };
         match drawn {
-            Drawn::Before if !self.saver.is_writing(FileName::Keys) => {
-                self.send_keys(Box::new(keys))
-            }
+            Drawn::Before if self.saver.is_kept(FileName::Keys) => self.send_keys(Box::new(keys)),
             _ => {
                 let token = self.write(FileName::Keys, now);
                 self.renewal.keep(token, keys);
