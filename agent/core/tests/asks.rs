@@ -96,6 +96,39 @@ fn a_stream_that_opens_again_cancels_every_backoff() {
 }
 
 #[test]
+fn a_stream_that_opens_again_has_a_resync_that_waits_asked_for_at_once() {
+    let resyncs = |ask: &Ask| matches!(ask, Ask::Resync);
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    // A change to a roster that this node never had, on every stream that a resync opens.
+    let id = world.id(1);
+    let missed = world.authority.roster(id, None).roster;
+    let missed = missed.verify(&world.authority.keyring(), world.now).unwrap();
+    let base = Some((missed.version, Vec::new()));
+    let delta = StreamEvent::Roster(world.authority.roster(id, base));
+    world.send(1, delta.clone());
+    let mut times = Vec::new();
+    for _ in 0..60 {
+        for at in asked(&mut world, Span::from_secs(1), resyncs) {
+            times.push(at);
+            world.say(1, Input::StreamOpened);
+            world.send(1, delta.clone());
+        }
+    }
+    let pauses = seconds_between(&times);
+    assert!(pauses.len() >= 3 && pauses.is_sorted(), "{pauses:?}");
+    world.say(1, Input::StreamClosed);
+    world.node(1).asks.clear();
+    world.say(1, Input::StreamOpened);
+    assert!(world.node(1).asks.drain(..).any(|ask| resyncs(&ask)));
+    world.say(1, Input::StreamOpened);
+    assert!(
+        !world.node(1).asks.drain(..).any(|ask| resyncs(&ask)),
+        "the stream that a resync has opened is no reason for another"
+    );
+}
+
+#[test]
 fn sealing_keys_are_on_the_disk_before_they_are_named_and_the_old_ones_are_erased() {
     let mut world = World::with_nodes(1);
     let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
@@ -147,39 +180,6 @@ fn sealing_keys_are_on_the_disk_before_they_are_named_and_the_old_ones_are_erase
 }
 
 #[test]
-fn a_renewal_disturbs_nobody() {
-    let mut world = World::with_nodes(3);
-    let before = world.authority.entries[&world.id(1)].serial;
-    world.pass(SETTINGS.certificate, &mut |world| {
-        assert!(
-            world.talk(1, 2) && world.talk(1, 3) && world.talk(2, 3),
-            "at {}",
-            world.now
-        );
-    });
-    assert!(world.authority.entries[&world.id(1)].serial > before);
-}
-
-#[test]
-fn where_renewal_is_refused_data_stops_with_the_certificate() {
-    let mut world = World::with_nodes(2);
-    let end = world.now + SETTINGS.certificate;
-    let keys = world.authority.entries[&world.id(1)].keys.clone();
-    let id = world.id(1);
-    world.pass(SETTINGS.certificate.divided_by(3), &mut |_| {});
-    // The authority has other keys on its books, so that it refuses.
-    world.authority.entries.get_mut(&id).unwrap().keys.wireguard =
-        world::node::public_keys(9).wireguard;
-    world.pass(end.since(world.now + Span::from_secs(1)), &mut |_| {});
-    let status = world.nodes[&1]
-        .member
-        .as_ref()
-        .unwrap()
-        .status(world.nodes[&1].now(world.now));
-    assert!(status.renewals_failed >= 2 && status.renewal_refused.is_some());
-    world.authority.entries.get_mut(&id).unwrap().keys = keys;
-    world.cut_off.extend([1, 2]);
-#[test]
 fn keys_that_could_not_be_written_are_named_to_nobody_until_they_are() {
     let mut world = World::with_nodes(1);
     let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
@@ -214,6 +214,39 @@ fn keys_that_could_not_be_written_are_named_to_nobody_until_they_are() {
     assert!(named, "as soon as they are on the disk");
 }
 
+#[test]
+fn a_renewal_disturbs_nobody() {
+    let mut world = World::with_nodes(3);
+    let before = world.authority.entries[&world.id(1)].serial;
+    world.pass(SETTINGS.certificate, &mut |world| {
+        assert!(
+            world.talk(1, 2) && world.talk(1, 3) && world.talk(2, 3),
+            "at {}",
+            world.now
+        );
+    });
+    assert!(world.authority.entries[&world.id(1)].serial > before);
+}
+
+#[test]
+fn where_renewal_is_refused_data_stops_with_the_certificate() {
+    let mut world = World::with_nodes(2);
+    let end = world.now + SETTINGS.certificate;
+    let keys = world.authority.entries[&world.id(1)].keys.clone();
+    let id = world.id(1);
+    world.pass(SETTINGS.certificate.divided_by(3), &mut |_| {});
+    // The authority has other keys on its books, so that it refuses.
+    world.authority.entries.get_mut(&id).unwrap().keys.wireguard =
+        world::node::public_keys(9).wireguard;
+    world.pass(end.since(world.now + Span::from_secs(1)), &mut |_| {});
+    let status = world.nodes[&1]
+        .member
+        .as_ref()
+        .unwrap()
+        .status(world.nodes[&1].now(world.now));
+    assert!(status.renewals_failed >= 2 && status.renewal_refused.is_some());
+    world.authority.entries.get_mut(&id).unwrap().keys = keys;
+    world.cut_off.extend([1, 2]);
     world.pass(Span::from_secs(2), &mut |_| {});
     let state = world.nodes[&1].state(world.now);
     assert_eq!(
