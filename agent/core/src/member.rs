@@ -89,7 +89,7 @@ pub struct Member {
     numbers: Numbers,
     circle: Circle,
     plane: Option<Plane>,
-    /// The last order that was given to the data plane, until it is carried out.
+    /// The last order that was given to the data plane, until it is answered.
     ordered: Option<Token>,
     receipts: Receipts,
     renewal: Renewal,
@@ -179,13 +179,14 @@ impl Member {
 
     fn plane_reported(&mut self, report: PlaneReport, now: Now) {
         match report {
-            PlaneReport::Applied(token) => {
-                self.receipts.applied(token);
-                self.ordered = self.ordered.filter(|last| *last > token);
-            }
-            PlaneReport::Gone => self.plane_gone(now),
+            PlaneReport::Applied(order) => self.plane_applied(order),
+            PlaneReport::Gone { order, why } => self.plane_gone(order, why, now),
             PlaneReport::Event(event) => self.plane_event(event, now),
-            PlaneReport::Used(peer) => self.note_use(peer, now),
+            PlaneReport::Used(peers) => {
+                for peer in peers {
+                    self.note_use(peer, now);
+                }
+            }
         }
     }
 

@@ -326,11 +326,11 @@ fn a_starting_node_shakes_hands_with_whom_it_used_lately_and_nobody_else() {
             .0
     };
     let used = id(&world, third);
-    world.say(1, Input::Plane(PlaneReport::Used(used)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![used])));
     let peer = id(&world, second);
-    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![peer])));
     world.wait(301);
-    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![peer])));
     world.wait(31);
     let now = world.now;
     world.node(1).kill();
@@ -404,7 +404,7 @@ fn the_engine_takes_every_command_in_the_order_in_which_it_comes() {
                     );
                 }
             }
-            PlaneOrder::Stop => engine = None,
+            PlaneOrder::Stop { .. } => engine = None,
         }
     }
     assert!(commands > 20, "{commands}");

@@ -23,6 +23,7 @@ mod inbox;
 mod metrics;
 mod network;
 mod observer;
+mod orders;
 mod page;
 mod parts;
 mod pending;

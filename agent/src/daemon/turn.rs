@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State,
-    Stopped, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, State, Stopped, Wish,
 };
 use tidegate_netconfig::{Ending, Prefix};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -108,7 +107,11 @@ impl Loop {
         }
         let now = now();
         match message {
-            Some(Message::Core(input)) => self.member.handle(input, now),
+            Some(Message::Core(input)) => {
+                self.wishes.hear(&input);
+                self.member.handle(input, now);
+            }
+            Some(Message::PlaneDropped) => self.plane_dropped(now),
             Some(Message::Request(request, answer)) => self.answer(request, answer, now),
             Some(Message::Challenge(challenged)) => self.solve(*challenged, now),
             Some(Message::Underlay) => self.underlay_changed(),
@@ -134,7 +137,7 @@ impl Loop {
 
     fn carry(&mut self, output: Output) {
         match output {
-            Output::Plane(order) => self.order(order),
+            Output::Plane(order) => self.parts.plane.order(order),
             Output::Host(wish) => self.parts.network.wish(wish),
             Output::Store(file) => {
                 let token = file.token;
@@ -154,9 +157,9 @@ impl Loop {
         }
     }
 
-    fn order(&self, order: PlaneOrder) {
-        if !self.parts.plane.order(order) {
-            self.refused("data plane", Input::Plane(PlaneReport::Gone));
+    fn plane_dropped(&mut self, now: Now) {
+        if let Some(report) = self.parts.plane.dropped() {
+            self.member.handle(Input::Plane(report), now);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::file::FileName;
 use crate::grants::Untimed;
 use crate::input::Wish;
+use crate::plane::Plane;
 use crate::status::{ClockSource, State, Stopped, Waiting};
 use crate::time::{Now, Reason, Timeout};
 use tidegate_proto::{Document as _, Standing};
@@ -43,11 +44,11 @@ impl Member {
         if waited && !self.grants.waits_for_time() {
             self.saver.now(FileName::Grants, now);
         }
-    }
         if self.clock.is_known() && !self.grants.is_empty() {
             // A host that loses power must not get back the time that it has used without the authority.
             self.saver.time_passes(now);
         }
+    }
 
     pub(super) fn tell_clock(&mut self, now: Now) {
         let ahead = self.clock.wall_ahead(now);
@@ -105,11 +106,8 @@ impl Member {
         if let Some(stopped) = self.stopped(now) {
             return State::Stopped(stopped);
         }
-        if self
-            .plane
-            .as_ref()
-            .is_some_and(|plane| plane.told().active.is_some())
-        {
+        let running = self.plane.as_ref().filter(|plane| plane.runs());
+        if running.is_some_and(|plane| plane.told().active.is_some()) {
             return State::Up;
         }
         self.waiting(now)
@@ -167,7 +165,13 @@ impl Member {
         if !self.clock.is_known() || self.own(now).is_none() {
             return State::Waiting(Waiting::Time);
         }
-        if !self.usable(now).is_empty() {
+        let usable = self.usable(now);
+        let begun = self.active(&usable, self.clock.time(now)).is_some();
+        if begun && !self.plane.as_ref().is_some_and(Plane::runs) {
+            let why = self.asks.plane.why().map(str::to_owned);
+            return State::Waiting(Waiting::Plane(why));
+        }
+        if !usable.is_empty() {
             return State::Waiting(Waiting::Epoch);
         }
         let ended = |deadline: Mono| deadline <= now.boot;
