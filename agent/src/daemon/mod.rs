@@ -38,6 +38,7 @@ mod systemd;
 mod traffic;
 mod turn;
 mod view;
+mod wishes;
 
 pub use error::DaemonError;
 pub use run::{Options, run};
