@@ -125,6 +125,12 @@ impl Member {
         }
     }
 
+    /// What the data plane knows, if it runs.
+    pub(super) fn running(&self) -> Option<&Wanted> {
+        let runs = self.plane.as_ref().filter(|plane| plane.runs());
+        runs.map(Plane::told)
+    }
+
     /// What the data plane is to know; `None`: there is to be none.
     fn wanted(&self, now: Now) -> Option<Wanted> {
         let own = self

@@ -11,7 +11,6 @@ use crate::event::Event;
 use crate::file::FileName;
 use crate::grants::Untimed;
 use crate::input::Wish;
-use crate::plane::Plane;
 use crate::status::{ClockSource, State, Stopped, Waiting};
 use crate::time::{Now, Reason, Timeout};
 use tidegate_proto::{Document as _, Standing};
@@ -106,8 +105,7 @@ impl Member {
         if let Some(stopped) = self.stopped(now) {
             return State::Stopped(stopped);
         }
-        let running = self.plane.as_ref().filter(|plane| plane.runs());
-        if running.is_some_and(|plane| plane.told().active.is_some()) {
+        if self.running().is_some_and(|told| told.active.is_some()) {
             return State::Up;
         }
         self.waiting(now)
@@ -167,7 +165,7 @@ impl Member {
         }
         let usable = self.usable(now);
         let begun = self.active(&usable, self.clock.time(now)).is_some();
-        if begun && !self.plane.as_ref().is_some_and(Plane::runs) {
+        if begun && self.running().is_none() {
             let why = self.asks.plane.why().map(str::to_owned);
             return State::Waiting(Waiting::Plane(why));
         }
