@@ -12,6 +12,7 @@ fn with_slow_plane() -> World {
     let mut world = World::with_nodes(3);
     world.wait(5);
     assert!(world.talk(1, 3), "they did talk before");
+    world.cut_off.push(3); // it hears nothing of its end
     world.node(1).prompt = false;
     world.node(1).slow = true;
     world
