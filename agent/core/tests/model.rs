@@ -137,6 +137,9 @@ impl Model {
             }
             Step::Confirm(n) if self.runs(n) => {
                 let node = self.world.node(n);
+                if node.slow {
+                    while node.sync(now) {} // only the data thread is slow
+                }
                 let _ = node.confirm_order(now) || node.sync(now);
                 node.tick(now);
             }

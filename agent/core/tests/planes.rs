@@ -112,6 +112,10 @@ fn a_removal_that_a_lost_data_plane_was_given_is_confirmed() {
     revoke(&mut world);
     let now = world.now;
     world.node(1).lose_plane(now);
+    assert!(world.node(1).confirm_order(now));
+    write(&mut world);
+    assert!(!confirmed(&world), "the removal itself was not answered");
+    assert!(world.node(1).confirm_order(now));
     write(&mut world);
     assert!(confirmed(&world), "nothing flows");
 }

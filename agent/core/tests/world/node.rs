@@ -34,8 +34,9 @@ pub struct Node {
     pub orders: VecDeque<Given>,
     /// Orders that are carried out, or not, and that nobody has heard of yet.
     pub unconfirmed: VecDeque<PlaneReport>,
-    /// The last order that was given.
+    /// The last order that was given, and the last that was carried out, or not.
     pub last_order: Token,
+    pub last_done: Token,
     pub asks: VecDeque<Ask>,
     pub events: Vec<Event>,
     /// The list that the member has in force.
@@ -104,6 +105,7 @@ impl Node {
             orders: VecDeque::new(),
             unconfirmed: VecDeque::new(),
             last_order: Token(0),
+            last_done: Token(0),
             asks: VecDeque::new(),
             events: Vec::new(),
             applied: None,
@@ -239,19 +241,21 @@ impl Node {
         let Some(order) = self.orders.pop_front() else {
             return false;
         };
+        self.last_done = order.1.token();
         let now = self.now(at).boot;
         let report = plane::carry_out(&mut self.plane, order, now);
         self.unconfirmed.push_back(report);
         true
     }
 
-    /// The data plane ends by itself, and the shell says so.
+    /// The data plane ends by itself, and the shell says so. Orders that wait will find none.
     pub fn lose_plane(&mut self, at: UnixTime) {
         self.plane = None;
-        self.orders.clear();
-        self.unconfirmed.clear();
-        let gone = plane::gone(self.last_order, "it ended by itself");
-        self.handle(Input::Plane(gone), at);
+        let gone = plane::gone(self.last_done, "it ended by itself");
+        self.unconfirmed.push_back(gone);
+        if self.prompt {
+            self.confirm(at);
+        }
     }
 
     /// Confirms every order, and syncs every file.
