@@ -12,7 +12,7 @@ pub enum Exit {
     /// Done; for `status`: data flows.
     #[default]
     Done = 0,
-    /// Failed for a reason that has no code of its own.
+    /// Failed for a reason that has no code of its own; for `status`: something is still to come before data flows.
     Failed = 1,
     /// A command line that makes no sense.
     Usage = 2,
@@ -53,7 +53,7 @@ pub enum Exit {
 impl Exit {
     /// The table, for the help text and the documentation.
     pub const TABLE: &'static str = "\
-0 done (status: data flows) · 1 failed · 2 wrong usage · 3 refused by the authority · \
+0 done (status: data flows) · 1 failed (status: something is still to come before data flows) · 2 wrong usage · 3 refused by the authority · \
 4 the authority cannot be reached, or is not the one that is trusted · \
 5 no answer from the peer, or a wait ended without what was waited for · 6 not joined · \
 7 joined already, or the daemon runs already · 8 a right or a device is missing · 9 the daemon does not run · \

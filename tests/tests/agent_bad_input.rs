@@ -143,6 +143,9 @@ fn a_node_whose_disk_is_full_still_cuts_off_and_confirms_nothing_before_it_is_wr
     );
     let log = a.daemon().unwrap().output();
     assert!(log.contains("could not be written"), "{log}");
+    let up = a.try_cli(["up"]).unwrap();
+    assert_eq!(up.code, Some(10), "a wish that is not kept: {up:?}");
+    assert!(up.err.contains("disk is full"), "{up:?}");
 
     in_state(&a, "rm filler");
     wait_until(SOON, "the receipt", || {

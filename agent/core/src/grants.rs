@@ -174,6 +174,10 @@ impl Grants {
         self.held.iter().map(|(epoch, held)| (*epoch, held))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(crate) fn at(&self, epoch: EpochNumber) -> Option<&Held> {
         self.held.get(&epoch)
     }

@@ -70,16 +70,22 @@ pub enum Failure {
 }
 
 /// What the data plane says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PlaneReport {
-    /// It has carried out these commands, all of them.
+    /// This order is carried out, and so is every one before it.
     Applied(Token),
-    /// It refused a command, hangs, or has ended. The shell has dropped it (nothing flows) and starts another when it is told to.
-    Gone,
+    /// Of all that was ordered up to this one, nothing runs: the data plane did not start, refused a command, hangs, or has
+    /// ended. The shell has dropped it (nothing flows) and starts another when it is told to.
+    Gone {
+        /// The last order that this is about. What was ordered after it is another matter.
+        order: Token,
+        /// What happened and what to do about it, for people.
+        why: String,
+    },
     /// The engine says.
     Event(tidegate_wg::Event),
-    /// Packets of this peer have passed since the last look.
-    Used(PeerId),
+    /// Packets of these peers have passed since the last look.
+    Used(Vec<PeerId>),
 }
 
 /// What the user wants.

@@ -207,7 +207,7 @@ impl Keys {
 /// Whether keys are new, and have to be on the disk before anybody hears of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Drawn {
-    /// On the disk already, or on the way.
+    /// On the disk already, or on the way, or still to be written after a failure.
     Before,
     /// Not yet.
     Now,

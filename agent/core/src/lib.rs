@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The shell samples [`Now`] once per turn, calls one mutation, and then drains [`Member::poll_output`] and carries out
-//! what it gives, in the order in which it comes. It answers each [`PlaneOrder::Apply`] with [`PlaneReport::Applied`] and each
-//! [`Output::Store`] with [`Input::Stored`]. Everything signed is verified in here, so the shell cannot forget to.
+//! what it gives, in the order in which it comes. It answers each [`PlaneOrder`] with [`PlaneReport::Applied`] or
+//! [`PlaneReport::Gone`], and each [`Output::Store`] with [`Input::Stored`] or [`Input::NotStored`]. Everything signed is
+//! verified in here, so the shell cannot forget to.
 //!
 //! ## Contract
 //!

@@ -89,7 +89,7 @@ pub struct Member {
     numbers: Numbers,
     circle: Circle,
     plane: Option<Plane>,
-    /// The last order that was given to the data plane, until it is carried out.
+    /// The last order that was given to the data plane, until it is answered.
     ordered: Option<Token>,
     receipts: Receipts,
     renewal: Renewal,
@@ -165,21 +165,28 @@ impl Member {
     }
 
     fn choose(&mut self, choices: Choices, now: Now) {
+        if self.choices == choices {
+            return;
+        }
         self.choices = choices;
-        self.recent.guarded.clear();
+        let Self {
+            recent, choices, ..
+        } = self;
+        recent.guarded.retain(|route| choices.guards(route));
         self.circle.outdate();
         self.saver.now(crate::FileName::Recent, now);
     }
 
     fn plane_reported(&mut self, report: PlaneReport, now: Now) {
         match report {
-            PlaneReport::Applied(token) => {
-                self.receipts.applied(token);
-                self.ordered = self.ordered.filter(|last| *last > token);
-            }
-            PlaneReport::Gone => self.plane_gone(now),
+            PlaneReport::Applied(order) => self.plane_applied(order),
+            PlaneReport::Gone { order, why } => self.plane_gone(order, why, now),
             PlaneReport::Event(event) => self.plane_event(event, now),
-            PlaneReport::Used(peer) => self.note_use(peer, now),
+            PlaneReport::Used(peers) => {
+                for peer in peers {
+                    self.note_use(peer, now);
+                }
+            }
         }
     }
 

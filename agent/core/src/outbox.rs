@@ -30,8 +30,10 @@ impl Outbox {
         self.plane.push_back(PlaneOrder::Start(start));
     }
 
-    pub(crate) fn stop(&mut self) {
-        self.plane.push_back(PlaneOrder::Stop);
+    pub(crate) fn stop(&mut self) -> Token {
+        let token = self.token();
+        self.plane.push_back(PlaneOrder::Stop { token });
+        token
     }
 
     pub(crate) fn apply(&mut self, commands: Vec<Command>) -> Token {

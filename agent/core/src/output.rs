@@ -32,13 +32,14 @@ pub enum Output {
     Tell(Event),
 }
 
-/// For the data plane.
+/// For the data plane. Orders are carried out one after the other, and each is answered with
+/// [`Applied`](crate::PlaneReport::Applied) or, also where no data plane runs that it could be given to,
+/// [`Gone`](crate::PlaneReport::Gone).
 #[derive(Clone)]
 pub enum PlaneOrder {
     /// Start one, in place of one that may run. It knows nothing; orders to apply follow.
     Start(PlaneStart),
-    /// Carry out all of these, with no packet between them (`Control::apply_all`), and report
-    /// [`Applied`](crate::PlaneReport::Applied) or [`Gone`](crate::PlaneReport::Gone).
+    /// Carry out all of these, with no packet between them (`Control::apply_all`).
     Apply {
         /// Comes back in the report.
         token: Token,
@@ -46,12 +47,27 @@ pub enum PlaneOrder {
         commands: Vec<Command>,
     },
     /// End it, and take the interface away.
-    Stop,
+    Stop {
+        /// Comes back in the report.
+        token: Token,
+    },
+}
+
+impl PlaneOrder {
+    /// What comes back in the report.
+    pub fn token(&self) -> Token {
+        match self {
+            Self::Start(start) => start.token,
+            Self::Apply { token, .. } | Self::Stop { token } => *token,
+        }
+    }
 }
 
 /// What a data plane begins with.
 #[derive(Clone)]
 pub struct PlaneStart {
+    /// Comes back in the report.
+    pub token: Token,
     /// The key of its tunnels.
     pub key: PrivateKey,
     /// The node's overlay addresses.

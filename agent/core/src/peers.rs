@@ -209,6 +209,14 @@ impl Subnets {
     }
 }
 
+impl Choices {
+    /// Whether a network that was routed once stays guarded while nobody routes it: the owner would take it still. Which
+    /// node the exit is makes no difference.
+    pub(crate) fn guards(&self, route: &Prefix) -> bool {
+        self.accept.takes(route, self.exit.is_some())
+    }
+}
+
 impl Accept {
     /// Whether a route is taken; a default route only of the exit that the owner chose.
     fn takes(&self, route: &Prefix, chosen: bool) -> bool {

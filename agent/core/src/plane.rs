@@ -11,7 +11,7 @@ use tidegate_wg::{
     Routes, Rule,
 };
 
-use crate::output::PlaneStart;
+use crate::output::{PlaneStart, Token};
 
 /// A peer's own deadline is its certificate's end, which is not moved for less than this: clocks are never quite equal.
 const DEADLINE_GRAIN: Duration = Duration::from_millis(250);
@@ -57,7 +57,11 @@ pub(crate) struct Secrets<'a> {
 
 /// A data plane that was started, and what it was told since.
 pub(crate) struct Plane {
+    /// The order to start it.
+    start: Token,
     key: WgPublicKey,
+    /// Whether it has said that it runs.
+    runs: bool,
     told: Wanted,
     /// Kept so that the data thread never frees a table.
     tables: (Arc<Routes>, Arc<Filter>),
@@ -65,9 +69,11 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// A data plane that knows nothing but its key and addresses.
-    pub(crate) fn started(key: WgPublicKey, wanted: &Wanted) -> Self {
+    pub(crate) fn started(start: Token, key: WgPublicKey, wanted: &Wanted) -> Self {
         Self {
+            start,
             key,
+            runs: false,
             told: Wanted {
                 addresses: wanted.addresses.clone(),
                 mtu: wanted.mtu,
@@ -77,8 +83,9 @@ impl Plane {
         }
     }
 
-    pub(crate) fn start(own: &WgSecretKey, wanted: &Wanted) -> PlaneStart {
+    pub(crate) fn start(token: Token, own: &WgSecretKey, wanted: &Wanted) -> PlaneStart {
         PlaneStart {
+            token,
             key: PrivateKey(*own.expose()),
             addresses: wanted.addresses.clone(),
             mtu: wanted.mtu,
@@ -87,6 +94,20 @@ impl Plane {
 
     pub(crate) fn key(&self) -> WgPublicKey {
         self.key
+    }
+
+    /// Whether what is said of all orders up to this one is said of this data plane.
+    pub(crate) fn is_meant_by(&self, order: Token) -> bool {
+        self.start <= order
+    }
+
+    /// It runs: it has carried out an order.
+    pub(crate) fn confirm(&mut self) {
+        self.runs = true;
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.runs
     }
 
     /// A peer's deadline: what was told, where that is near enough.

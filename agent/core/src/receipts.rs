@@ -47,17 +47,10 @@ impl Receipts {
         });
     }
 
-    /// The data plane has carried out everything up to this order.
-    pub(crate) fn applied(&mut self, order: Token) {
+    /// Everything up to this order is carried out, or the data plane that it was for is gone.
+    pub(crate) fn settled(&mut self, order: Token) {
         if let Some(due) = &mut self.due {
             due.order = due.order.filter(|waited| *waited > order);
-        }
-    }
-
-    /// There is no data plane any more; so nothing flows.
-    pub(crate) fn plane_gone(&mut self) {
-        if let Some(due) = &mut self.due {
-            due.order = None;
         }
     }
 

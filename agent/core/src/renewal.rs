@@ -47,6 +47,13 @@ impl Renewal {
         self.stage = Stage::Keeping(token, Box::new(keys));
     }
 
+    /// The keys are on their way again, with this.
+    pub(crate) fn keep_with(&mut self, token: Token) {
+        if let Stage::Keeping(waited, _) = &mut self.stage {
+            *waited = token;
+        }
+    }
+
     /// The keys to ask with, if this was what they waited for.
     pub(crate) fn kept(&mut self, token: Token) -> Option<Box<NodeKeys>> {
         match std::mem::take(&mut self.stage) {

@@ -23,7 +23,7 @@ pub enum State {
 }
 
 /// What is still to come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Waiting {
     /// The authority's time.
     Time,
@@ -33,6 +33,8 @@ pub enum Waiting {
     Grant,
     /// The start of the first epoch that there is a key for.
     Epoch,
+    /// The data plane, and why there is none where one has failed.
+    Plane(Option<String>),
 }
 
 /// Why data does not flow.
@@ -72,7 +74,7 @@ impl fmt::Display for State {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             Self::Time => {
                 "waiting for the authority's time: see whether the authority can be reached"
             }
@@ -83,7 +85,12 @@ impl fmt::Display for Waiting {
                 "waiting for the key to the current epoch: see whether the authority can be reached"
             }
             Self::Epoch => "waiting for the next epoch to begin",
-        })
+            Self::Plane(None) => "waiting for the data plane to start",
+            Self::Plane(Some(why)) => {
+                return write!(f, "the data plane does not run, and is tried again: {why}");
+            }
+        };
+        f.write_str(text)
     }
 }
 

@@ -71,6 +71,8 @@ const STEADY: Duration = Duration::from_secs(60);
 pub(crate) struct Starts {
     backoff: Backoff,
     begun: Option<Mono>,
+    /// Why the last one is gone, until one runs.
+    why: Option<String>,
 }
 
 impl Starts {
@@ -79,6 +81,7 @@ impl Starts {
         Self {
             backoff: Backoff::new(pauses),
             begun: None,
+            why: None,
         }
     }
 
@@ -94,7 +97,17 @@ impl Starts {
         due
     }
 
-    pub(crate) fn failed(&mut self, now: Mono) {
+    pub(crate) fn succeeded(&mut self) {
+        self.why = None;
+    }
+
+    /// Why the last one is gone, if none runs since.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    pub(crate) fn failed(&mut self, why: String, now: Mono) {
+        self.why = Some(why);
         if self.begun.is_some_and(|begun| now.since(begun) > STEADY) {
             self.backoff.cancel();
         }

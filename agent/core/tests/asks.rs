@@ -96,6 +96,42 @@ fn a_stream_that_opens_again_cancels_every_backoff() {
 }
 
 #[test]
+fn a_stream_that_opens_again_has_a_resync_that_waits_asked_for_at_once() {
+    let resyncs = |ask: &Ask| matches!(ask, Ask::Resync);
+    let mut world = World::with_nodes(2);
+    world.cut_off.push(1);
+    // A change to a roster that this node never had, on every stream that a resync opens.
+    let id = world.id(1);
+    let missed = world.authority.roster(id, None).roster;
+    let missed = missed
+        .verify(&world.authority.keyring(), world.now)
+        .unwrap();
+    let base = Some((missed.version, Vec::new()));
+    let delta = StreamEvent::Roster(world.authority.roster(id, base));
+    world.send(1, delta.clone());
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let due = asked(&mut world, Span::from_secs(1), resyncs);
+        if let Some(at) = due.last() {
+            times.push(*at);
+            world.say(1, Input::StreamOpened);
+            world.send(1, delta.clone());
+        }
+    }
+    let pauses = seconds_between(&times);
+    assert!(pauses.len() >= 3 && pauses.is_sorted(), "{pauses:?}");
+    world.say(1, Input::StreamClosed);
+    world.node(1).asks.clear();
+    world.say(1, Input::StreamOpened);
+    assert!(world.node(1).asks.drain(..).any(|ask| resyncs(&ask)));
+    world.say(1, Input::StreamOpened);
+    assert!(
+        !world.node(1).asks.drain(..).any(|ask| resyncs(&ask)),
+        "the stream that a resync has opened is no reason for another"
+    );
+}
+
+#[test]
 fn sealing_keys_are_on_the_disk_before_they_are_named_and_the_old_ones_are_erased() {
     let mut world = World::with_nodes(1);
     let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
@@ -144,6 +180,41 @@ fn sealing_keys_are_on_the_disk_before_they_are_named_and_the_old_ones_are_erase
     let text = String::from_utf8(kept.to_vec()).unwrap();
     let clean = !text.contains("previous") && !text.contains("next");
     assert!(clean, "a grant for the new keys has come");
+}
+
+#[test]
+fn keys_that_could_not_be_written_are_named_to_nobody_until_they_are() {
+    let mut world = World::with_nodes(1);
+    let half = SETTINGS.certificate.divided_by(2).as_millis() - 40_000;
+    world.pass(Span::from_millis(half), &mut |_| {});
+    world.cut_off.push(1);
+    world.node(1).prompt = false;
+    let mut refused = 0;
+    let until = world.now + Span::from_minutes(5);
+    while let Some(at) = world.nodes[&1].next().filter(|at| *at <= until) {
+        world.now = at;
+        let node = world.node(1);
+        node.tick(at);
+        while node.confirm_order(at) {}
+        while let Some(file) = node.writing.pop_front() {
+            refused += usize::from(file.name == FileName::Keys);
+            node.handle(Input::NotStored(file.token), at);
+        }
+        assert!(!node.asks.drain(..).any(|ask| renews(&ask)), "at {at}");
+    }
+    assert!(refused > 5, "{refused}");
+    // There is room again: what waited is asked at once.
+    let mut named = false;
+    for _ in 0..10 {
+        let at = world.nodes[&1].next().unwrap();
+        world.now = at;
+        let node = world.node(1);
+        node.tick(at);
+        let keys = node.writing.iter().any(|file| file.name == FileName::Keys);
+        node.confirm(at);
+        named |= keys && node.asks.drain(..).any(|ask| renews(&ask));
+    }
+    assert!(named, "as soon as they are on the disk");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn written() -> Files {
         .keys()
         .next()
         .unwrap();
-    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![peer])));
     world.wait(31);
     assert_eq!(world.nodes[&1].now(world.now), decoders::WRITTEN);
     world.nodes[&1].disk.clone()

@@ -162,6 +162,21 @@ fn a_wall_clock_that_gains_shortens_as_after_a_paused_machine() {
 }
 
 #[test]
+fn time_that_only_the_wall_clock_has_seen_brings_the_end_of_a_peers_certificate_nearer() {
+    let (mut world, _) = cut_off_pair();
+    let deadline = |world: &World| {
+        let peers = &world.nodes[&1].plane.as_ref().unwrap().peers;
+        peers.values().next().unwrap().deadline
+    };
+    let before = deadline(&world);
+    world.node(1).wall_off = 100_000;
+    let now = world.now;
+    world.node(1).tick(now);
+    let nearer = before.since(deadline(&world)).as_millis();
+    assert!(nearer.abs_diff(100_000) < 1_000, "{nearer} ms");
+}
+
+#[test]
 fn a_wall_clock_that_is_wrong_all_the_time_does_no_harm() {
     for off in [-600_000, 600_000] {
         let mut world = World::new(3);
@@ -237,6 +252,31 @@ fn after_a_reboot_a_clock_below_the_floor_is_not_believed() {
     }
     assert!(!world.talk(1, 2));
     assert_eq!(world.nodes[&1].state(now), State::Waiting(Waiting::Time));
+}
+
+#[test]
+fn a_host_without_a_real_time_clock_gets_back_no_more_than_a_minute_of_its_lease() {
+    for behind in [150_000, 105_000, 55_000, 20_000] {
+        let (mut world, end) = cut_off_pair();
+        world.wait(171);
+        let now = world.now;
+        assert!(world.talk(1, 2), "the lease lasts");
+        for number in [1, 2] {
+            let node = world.node(number);
+            node.wall_off = -behind;
+            node.reboot(now);
+            node.start(now);
+        }
+        let latest = end + Span::from_secs(61);
+        let until = latest.since(now) + Span::from_minutes(3);
+        world.pass(until, &mut |world| {
+            assert!(
+                world.now < latest || !world.talk(1, 2),
+                "{behind} ms behind: they talk at {}, {end} was the end",
+                world.now
+            );
+        });
+    }
 }
 
 #[test]

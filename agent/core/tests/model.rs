@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use step::Step;
-use tidegate_core::{Input, PlaneReport, State, Stopped, Wish};
+use tidegate_core::{Input, State, Stopped, Wish};
 use tidegate_proto::api::StreamEvent;
 use tidegate_proto::{RevocationKind, Span};
 use world::{Standing, World, node};
@@ -108,29 +108,38 @@ impl Model {
             }
             Step::Restart(n) if self.world.nodes.contains_key(&n) && !self.runs(n) => {
                 self.world.node(n).prompt = true;
+                self.world.node(n).slow = false;
                 self.world.node(n).start(now);
                 self.remember_wish(n);
             }
             Step::Reboot(n) if self.world.nodes.contains_key(&n) => self.reboot(n),
             Step::PlaneFails(n) if self.runs(n) && self.world.nodes[&n].plane.is_some() => {
                 self.blurred.insert(n);
-                self.world.node(n).plane = None;
-                self.world.node(n).unconfirmed.clear();
-                self.world.say(n, Input::Plane(PlaneReport::Gone));
+                self.world.node(n).lose_plane(now);
             }
             Step::WallClock(n, off) if self.runs(n) => {
                 self.blurred.insert(n);
                 self.world.node(n).wall_off = off;
                 self.world.node(n).tick(now);
             }
-            Step::Lag(n) if self.runs(n) => self.world.node(n).prompt = false,
+            Step::Lag(n) if self.runs(n) => {
+                self.world.node(n).prompt = false;
+                if n % 2 == 1 {
+                    self.world.node(n).slow = true;
+                    self.blurred.insert(n);
+                }
+            }
             Step::Catch(n) if self.runs(n) => {
                 self.world.node(n).prompt = true;
+                self.world.node(n).slow = false;
                 self.world.node(n).confirm(now);
                 self.world.node(n).tick(now);
             }
             Step::Confirm(n) if self.runs(n) => {
                 let node = self.world.node(n);
+                if node.slow {
+                    while node.sync(now) {} // only the data thread is slow
+                }
                 let _ = node.confirm_order(now) || node.sync(now);
                 node.tick(now);
             }
@@ -185,6 +194,7 @@ impl Model {
         node.wall_off = node.wall_off.max(0);
         node.reboot(now);
         node.prompt = true;
+        node.slow = false;
         node.start(now);
         self.remember_wish(n);
     }
@@ -309,10 +319,9 @@ fn unsafe_pair(world: &World) -> Option<String> {
                 continue;
             }
             let (node_id, now) = (cutoff.revocation.node, world.now);
-            if node
-                .applied
-                .is_some_and(|place| place >= cutoff.revocation.list)
-            {
+            // What is in force in the data plane of a slow thread, only its receipt can say.
+            let applied = node.applied.filter(|_| !node.slow);
+            if applied.is_some_and(|place| place >= cutoff.revocation.list) {
                 return Some(format!("node {n} talks to {node_id}, who is on its list"));
             }
             let receipt = world.authority.receipts.get(&node.id);

@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use tidegate_core::{Accept, Choices, Event, Input, PlaneOrder, PlaneReport, Traffic, Wish};
+use tidegate_core::{Accept, Choices, Event, Input, PlaneOrder, PlaneReport, State, Traffic, Wish};
 use tidegate_proto::Prefix;
 use tidegate_wg::{DatagramSink, Engine, EngineConfig, Local, PrivateKey};
 use world::World;
@@ -214,6 +214,69 @@ fn accepted_networks_stay_guarded_when_their_node_is_put_out_until_down() {
     assert_eq!(world.nodes[&1].host, Some(None), "and is remembered");
 }
 
+fn choose(world: &mut World, choices: Choices) {
+    world.say(1, Input::Choices(choices));
+}
+
+/// Says in every way that leaves the networks accepted that the configuration has changed.
+fn choose_again(world: &mut World) {
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    choose(world, all.clone());
+    choose(world, Choices { mtu: 1380, ..all });
+    let within = Choices {
+        accept: Accept::Within([prefix("192.168.0.0/16")].into()),
+        ..Choices::default()
+    };
+    choose(world, within);
+}
+
+#[test]
+fn a_configuration_that_is_read_again_leaves_guarded_what_it_still_accepts() {
+    let guarded = BTreeSet::from([prefix("192.168.7.0/24")]);
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let mut revoked = with_routes(&["192.168.7.0/24"], all.clone());
+    let own = revoked.id(1);
+    revoked
+        .authority
+        .put_out(own, tidegate_proto::RevocationKind::Revoked);
+    let list = revoked.authority.list.clone();
+    let list = tidegate_proto::api::StreamEvent::List(list);
+    revoked.say(1, Input::News(Box::new(list)));
+    let mut ended = with_routes(&["192.168.7.0/24"], all);
+    ended.cut_off.push(1);
+    ended.pass(world::SETTINGS.certificate, &mut |_| {});
+    for mut world in [revoked, ended] {
+        let state = world.nodes[&1].state(world.now);
+        assert!(matches!(state, State::Stopped(_)), "{state:?}");
+        choose_again(&mut world);
+        assert_eq!(subnets(&world), guarded, "{state:?}");
+        choose(&mut world, Choices::default());
+        assert_eq!(subnets(&world), BTreeSet::new(), "not wanted any more");
+    }
+}
+
+#[test]
+fn the_exit_stays_guarded_while_there_is_to_be_one() {
+    let exit = |name: &str| Choices {
+        exit: Some(name.parse().unwrap()),
+        ..Choices::default()
+    };
+    let mut world = with_routes(&["0.0.0.0/0"], exit("node-2"));
+    let exits = |world: &World| world.nodes[&1].host.clone().unwrap().unwrap().exit.clone();
+    let guarded = BTreeSet::from([prefix("0.0.0.0/0")]);
+    assert_eq!(exits(&world), guarded);
+    choose(&mut world, exit("node-3"));
+    assert_eq!(exits(&world), guarded, "node-3 is not there yet");
+    choose(&mut world, Choices::default());
+    assert_eq!(exits(&world), BTreeSet::new());
+}
+
 #[test]
 fn candidates_are_of_both_families_and_never_in_the_overlay() {
     let mut world = with_routes(&[], Choices::default());
@@ -263,11 +326,11 @@ fn a_starting_node_shakes_hands_with_whom_it_used_lately_and_nobody_else() {
             .0
     };
     let used = id(&world, third);
-    world.say(1, Input::Plane(PlaneReport::Used(used)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![used])));
     let peer = id(&world, second);
-    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![peer])));
     world.wait(301);
-    world.say(1, Input::Plane(PlaneReport::Used(peer)));
+    world.say(1, Input::Plane(PlaneReport::Used(vec![peer])));
     world.wait(31);
     let now = world.now;
     world.node(1).kill();
@@ -341,7 +404,7 @@ fn the_engine_takes_every_command_in_the_order_in_which_it_comes() {
                     );
                 }
             }
-            PlaneOrder::Stop => engine = None,
+            PlaneOrder::Stop { .. } => engine = None,
         }
     }
     assert!(commands > 20, "{commands}");

@@ -1,6 +1,6 @@
 //! What can go wrong, each by itself, and how bad it is.
 
-use tidegate_core::{ClockSource, State, Stopped};
+use tidegate_core::{ClockSource, State, Stopped, Waiting};
 use tidegate_proto::Span;
 
 use super::observer::Snapshot;
@@ -70,6 +70,9 @@ fn data_plane(snapshot: &Snapshot) -> Finding {
             Level::Unhealthy,
             "it does not run, or does not answer; see the log".to_owned(),
         ),
+        (None, state @ State::Waiting(Waiting::Plane(Some(_)))) => {
+            (Level::Unhealthy, state.to_string())
+        }
         (None, _) => (Level::Unknown, "it is not needed now".to_owned()),
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Message {
     Request(Request, oneshot::Sender<Reply>),
     /// The authority wants a proof that the node holds its keys.
     Challenge(Box<Challenged>),
+    /// The data plane did not keep up with its orders, and nothing of it runs any more.
+    PlaneDropped,
     /// Addresses of the host have changed.
     Underlay,
     /// Read the configuration again.

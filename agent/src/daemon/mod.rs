@@ -23,6 +23,7 @@ mod inbox;
 mod metrics;
 mod network;
 mod observer;
+mod orders;
 mod page;
 mod parts;
 mod pending;
@@ -37,6 +38,7 @@ mod systemd;
 mod traffic;
 mod turn;
 mod view;
+mod wishes;
 
 pub use error::DaemonError;
 pub use run::{Options, run};

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidegate_core::PlaneOrder;
 use tidegate_netconfig::Ending;
 
 use super::allowed::Allowed;
@@ -38,7 +37,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Ends them: data first, then the host, and the identity if the user has left.
     pub(super) async fn end(self, ending: Ending, end: End) -> Result<(), StateError> {
-        self.plane.order(PlaneOrder::Stop);
+        self.plane.stop();
         drop(self.authority);
         self.resolver.end().await;
         self.network.end(ending).await;

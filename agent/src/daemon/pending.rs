@@ -1,5 +1,6 @@
 //! A node that is not admitted yet: it asks now and then, and can be spoken to meanwhile.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::DaemonError;
 use super::inbox::Message;
+use super::systemd::Pulse;
 use super::view::VERSION;
 use crate::client::{Client, ClientError, Clock, GenesisChain, NodeClient, Timeouts};
 use crate::exit::Exit;
@@ -17,7 +19,7 @@ use crate::local::{
 };
 use crate::state::Pending;
 
-/// How often the authority is asked.
+/// Between an answer of the authority and the next question.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How the wait ended.
@@ -37,11 +39,12 @@ pub(super) async fn wait(
     inbox: &mut mpsc::Receiver<Message>,
 ) -> Result<Waited, DaemonError> {
     let (node, network) = client(identity, pending)?;
-    let mut trouble = None;
-    let mut beat = tokio::time::interval(EVERY);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut pulse, mut trouble) = (Pulse::new(), None);
+    // An authority that does not answer holds up nobody who asks here.
+    let mut asked = pin!(ask(&node, Duration::ZERO));
     loop {
         tokio::select! {
+            () = pulse.beat() => {}
             message = inbox.recv() => match message {
                 Some(Message::Stop) | None => return Ok(Waited::Stopped),
                 Some(Message::Request(Request::Leave {}, answer)) => return Ok(Waited::Left(answer)),
@@ -52,18 +55,27 @@ pub(super) async fn wait(
                 }
                 Some(_) => {}
             },
-            _ = beat.tick() => match node.enrolled().await {
-                Ok(Enrolled::Admitted(certificate)) => {
-                    return Ok(Waited::Admitted(Box::new(certificate)));
-                }
-                Ok(Enrolled::Pending) => trouble = None,
-                Err(ClientError::Refused(problem)) if is_final(problem.status) => {
-                    return Err(DaemonError::Denied(problem.detail.to_string()));
-                }
-                Err(error) => trouble = Some(error.to_string()),
-            },
+            enrolled = &mut asked => {
+                trouble = match enrolled {
+                    Ok(Enrolled::Admitted(certificate)) => {
+                        return Ok(Waited::Admitted(Box::new(certificate)));
+                    }
+                    Ok(Enrolled::Pending) => None,
+                    Err(ClientError::Refused(problem)) if is_final(problem.status) => {
+                        return Err(DaemonError::Denied(problem.detail.to_string()));
+                    }
+                    Err(error) => Some(error.to_string()),
+                };
+                asked.set(ask(&node, EVERY));
+            }
         }
     }
+}
+
+/// Asks after a pause whether the node is in.
+async fn ask(node: &NodeClient, pause: Duration) -> Result<Enrolled, ClientError> {
+    tokio::time::sleep(pause).await;
+    node.enrolled().await
 }
 
 /// Whether asking again cannot help: anything that is not about load or time.

@@ -1,13 +1,14 @@
 //! The data plane, driven by a thread that may wait for it.
 //!
-//! Orders are carried out one after the other and answered when they are in force. A data plane that refuses, hangs or
-//! ends is dropped, so that nothing flows, and core hears that it is gone, once for each start.
+//! Orders are carried out one after the other and answered when they are in force. A data plane that does not start, refuses,
+//! hangs or ends is dropped, so that nothing flows, and only then core hears that it is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Input, PlaneOrder, PlaneReport, PlaneStart};
+use tidegate_core::{Input, PlaneOrder, PlaneReport, PlaneStart, Token};
 use tidegate_netconfig::desired::LinkName;
+use tidegate_wg::Command;
 use tidegate_wg_io::{
     Config, Control, DataPlane, DeviceStatus, Families, Link, Offload, STATUS_DIRECTORY,
     StatusSocket, StopReason, TunConfig, UdpConfig,
@@ -17,14 +18,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::allowed::Allowed;
 use super::inbox::{Inbox, Message};
+use super::orders::{self, Order, Orders, Queue};
 use super::pings::Pings;
 
 /// Orders that may wait.
 const ORDERS: usize = 256;
 /// Flows that the filter remembers.
 const FLOWS: usize = 1 << 16;
-/// A data plane that cannot be started is tried again after this.
-const RETRY: Duration = Duration::from_secs(2);
 /// How long it may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -51,15 +51,9 @@ pub(crate) struct Running {
 
 /// Where orders are given.
 pub(super) struct Plane {
-    orders: mpsc::Sender<Order>,
+    orders: Orders,
     running: watch::Receiver<Option<Running>>,
     thread: std::thread::JoinHandle<()>,
-}
-
-enum Order {
-    Core(PlaneOrder),
-    /// The data plane of this generation has ended by itself.
-    Ended(u64),
 }
 
 impl Plane {
@@ -70,7 +64,7 @@ impl Plane {
         pings: Arc<Pings>,
         inbox: Inbox,
     ) -> std::io::Result<Self> {
-        let (orders, queue) = mpsc::channel(ORDERS);
+        let (orders, queue) = orders::queue(ORDERS);
         let (running, seen) = watch::channel(None);
         let driver = Driver {
             settings,
@@ -81,7 +75,8 @@ impl Plane {
             ended: orders.downgrade(),
             running,
             runtime: Handle::current(),
-            plane: None,
+            live: None,
+            last: Token(0),
             generation: 0,
         };
         let thread = std::thread::Builder::new()
@@ -102,9 +97,21 @@ impl Plane {
         let _ = tokio::time::timeout(LAST_WORDS, joined).await;
     }
 
-    /// Gives an order. `false`: there is no room, which means that the data plane hangs.
-    pub(super) fn order(&self, order: PlaneOrder) -> bool {
-        self.orders.try_send(Order::Core(order)).is_ok()
+    /// Gives an order. Where there is no room, the data plane is dropped, which [`Message::PlaneDropped`] says.
+    pub(super) fn order(&mut self, order: PlaneOrder) {
+        self.orders.give(order);
+    }
+
+    /// The data plane that did not keep up is dropped: what core is to hear.
+    pub(super) fn dropped(&mut self) -> Option<PlaneReport> {
+        let order = self.orders.dropped()?;
+        let why = "it did not keep up with its orders".to_owned();
+        Some(PlaneReport::Gone { order, why })
+    }
+
+    /// Ends the data plane. Nobody is told.
+    pub(super) fn stop(&self) {
+        self.orders.end();
     }
 
     /// The data plane as it comes and goes.
@@ -118,65 +125,96 @@ struct Driver {
     allowed: Arc<Allowed>,
     pings: Arc<Pings>,
     inbox: Inbox,
-    queue: mpsc::Receiver<Order>,
+    queue: Queue,
     ended: mpsc::WeakSender<Order>,
     running: watch::Sender<Option<Running>>,
     runtime: Handle,
-    plane: Option<(DataPlane, Option<StatusSocket>)>,
+    live: Option<Live>,
+    /// The last order of core.
+    last: Token,
     generation: u64,
+}
+
+/// A data plane that was started.
+struct Live {
+    start: Token,
+    plane: DataPlane,
+    _status: Option<StatusSocket>,
 }
 
 impl Driver {
     fn run(mut self) {
-        while let Some(order) = self.queue.blocking_recv() {
+        while let Some(order) = self.queue.next() {
             match order {
-                Order::Core(PlaneOrder::Start(start)) => self.begin(start),
-                Order::Core(PlaneOrder::Apply { token, commands }) => {
-                    let Some((plane, _)) = &self.plane else {
-                        continue;
-                    };
-                    match plane.control().apply_all(commands) {
-                        Ok(()) => self.report(PlaneReport::Applied(token)),
-                        Err(error) => {
-                            tracing::error!(%error, "the data plane did not do as it was told; it is started again");
-                            self.lose();
-                        }
-                    }
+                Order::Core(order) => self.carry_out(order),
+                Order::Ended(start, reason) => self.ended(start, reason),
+                Order::Lost => {
+                    self.stop();
+                    let _ = self.inbox.blocking_send(Message::PlaneDropped); // the loop has ended
                 }
-                Order::Core(PlaneOrder::Stop) => self.stop(),
-                Order::Ended(generation) if generation == self.generation => self.lose(),
-                Order::Ended(_) => {}
+                Order::End => self.stop(),
             }
         }
         self.stop();
     }
 
-    fn begin(&mut self, start: PlaneStart) {
+    fn carry_out(&mut self, order: PlaneOrder) {
+        let token = order.token();
+        self.last = token;
+        let done = match order {
+            PlaneOrder::Start(start) => self.begin(start),
+            PlaneOrder::Apply { commands, .. } => self.apply(commands),
+            PlaneOrder::Stop { .. } => {
+                self.stop();
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => self.report(PlaneReport::Applied(token)),
+            Err(why) => self.lose(why),
+        }
+    }
+
+    fn apply(&self, commands: Vec<Command>) -> Result<(), String> {
+        let live = self.live.as_ref().ok_or("none runs")?;
+        live.plane.control().apply_all(commands).map_err(|error| {
+            tracing::error!(%error, "the data plane did not do as it was told; it is started again");
+            format!("it did not do as it was told: {error}")
+        })
+    }
+
+    fn begin(&mut self, start: PlaneStart) -> Result<(), String> {
         self.stop();
         self.generation += 1;
-        match DataPlane::start(self.config(start)) {
-            Ok((plane, notices)) => {
-                let (control, port) = (plane.control(), plane.port());
-                let status = self.open_status_socket(&control);
-                self.listen(notices);
-                self.plane = Some((plane, status));
-                self.running.send_replace(Some(Running {
-                    control,
-                    port,
-                    generation: self.generation,
-                }));
-                // The port may be another than before, and is announced.
-                let _ = self.inbox.blocking_send(Message::Underlay);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the data plane does not start; it is tried again");
-                let inbox = self.inbox.clone();
-                self.runtime.spawn(async move {
-                    tokio::time::sleep(RETRY).await;
-                    let gone = Input::Plane(PlaneReport::Gone);
-                    let _ = inbox.send(Message::Core(gone)).await;
-                });
-            }
+        let token = start.token;
+        let (plane, notices) = DataPlane::start(self.config(start)).map_err(|error| {
+            tracing::error!(%error, "the data plane does not start; it is tried again");
+            error.to_string()
+        })?;
+        let (control, port) = (plane.control(), plane.port());
+        self.listen(token, notices);
+        self.live = Some(Live {
+            start: token,
+            _status: self.open_status_socket(&control),
+            plane,
+        });
+        self.running.send_replace(Some(Running {
+            control,
+            port,
+            generation: self.generation,
+        }));
+        // The port may be another than before, and is announced.
+        let _ = self.inbox.blocking_send(Message::Underlay);
+        Ok(())
+    }
+
+    fn ended(&mut self, start: Token, reason: StopReason) {
+        if self.live.as_ref().is_some_and(|live| live.start == start) {
+            tracing::error!(?reason, "the data plane has ended; it is started again");
+            self.lose(match reason {
+                StopReason::InterfaceGone => "somebody has deleted its interface".to_owned(),
+                _ => "it has ended by itself; see the log".to_owned(),
+            });
         }
     }
 
@@ -220,10 +258,10 @@ impl Driver {
     }
 
     /// Passes on what the data plane says.
-    fn listen(&self, mut notices: mpsc::Receiver<tidegate_wg_io::Notice>) {
+    fn listen(&self, start: Token, mut notices: mpsc::Receiver<tidegate_wg_io::Notice>) {
         use tidegate_wg_io::Notice;
         let (inbox, pings) = (self.inbox.clone(), Arc::clone(&self.pings));
-        let (ended, generation) = (self.ended.clone(), self.generation);
+        let ended = self.ended.clone();
         self.runtime.spawn(async move {
             while let Some(notice) = notices.recv().await {
                 let event = match notice {
@@ -236,9 +274,9 @@ impl Driver {
                     Notice::Engine(event) => event,
                     Notice::Lost => tidegate_wg::Event::Overflow,
                     Notice::Stopped(StopReason::Asked) => return,
-                    Notice::Stopped(_) => {
+                    Notice::Stopped(reason) => {
                         if let Some(ended) = ended.upgrade() {
-                            let _ = ended.send(Order::Ended(generation)).await;
+                            let _ = ended.send(Order::Ended(start, reason)).await;
                         }
                         return;
                     }
@@ -252,17 +290,16 @@ impl Driver {
         });
     }
 
-    /// The data plane is useless: it is dropped, and core told.
-    fn lose(&mut self) {
-        if self.plane.is_some() {
-            self.stop();
-            self.report(PlaneReport::Gone);
-        }
+    /// There is no use in a data plane: it is dropped, and then core told.
+    fn lose(&mut self, why: String) {
+        self.stop();
+        let order = self.last;
+        self.report(PlaneReport::Gone { order, why });
     }
 
     fn stop(&mut self) {
         self.running.send_replace(None);
-        self.plane = None;
+        self.live = None;
     }
 
     fn report(&self, report: PlaneReport) {

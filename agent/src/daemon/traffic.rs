@@ -13,7 +13,7 @@ use super::plane::Running;
 /// How often. The look copies all peers' counters.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Tells the loop of every peer whose counters have moved.
+/// Tells the loop of all peers whose counters have moved, at once: what is urgent waits in the same queue.
 pub(super) async fn watch(plane: watch::Receiver<Option<Running>>, inbox: Inbox) {
     let mut before = HashMap::new();
     let mut beat = tokio::time::interval(EVERY);
@@ -27,11 +27,13 @@ pub(super) async fn watch(plane: watch::Receiver<Option<Running>>, inbox: Inbox)
         let Ok(Some(status)) = looked else {
             continue;
         };
-        for peer in moved(&mut before, &status) {
-            let used = Input::Plane(PlaneReport::Used(peer));
-            if inbox.send(Message::Core(used)).await.is_err() {
-                return;
-            }
+        let moved = moved(&mut before, &status);
+        if moved.is_empty() {
+            continue;
+        }
+        let used = Input::Plane(PlaneReport::Used(moved));
+        if inbox.send(Message::Core(used)).await.is_err() {
+            return;
         }
     }
 }

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{
-    Answer, Event, Failure, Input, Member, Names, Now, Output, PlaneOrder, PlaneReport, State,
-    Stopped, Wish,
+    Answer, Event, Failure, Input, Member, Names, Now, Output, State, Stopped, Wish,
 };
 use tidegate_netconfig::{Ending, Prefix};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,8 +18,9 @@ use super::carrier::{Challenged, Solved};
 use super::clock::{Alarm, Sleep, WallWatch, now};
 use super::inbox::Message;
 use super::parts::Parts;
+use super::wishes::Wishes;
 use super::{choices, endpoints, session};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::local::{Refusal, Reply, Request};
 
@@ -47,6 +47,7 @@ pub(super) struct Loop {
     names: Arc<Names>,
     revision: u64,
     state: watch::Sender<Option<State>>,
+    wishes: Wishes,
     leaving: Option<oneshot::Sender<Reply>>,
     end: Option<End>,
 }
@@ -65,6 +66,7 @@ impl Loop {
             wall: WallWatch::new()?,
             sleep: Sleep::new(),
             state,
+            wishes: Wishes::default(),
             leaving: None,
             end: None,
         })
@@ -108,11 +110,15 @@ impl Loop {
         }
         let now = now();
         match message {
-            Some(Message::Core(input)) => self.member.handle(input, now),
+            Some(Message::Core(input)) => {
+                self.wishes.hear(&input);
+                self.member.handle(input, now);
+            }
+            Some(Message::PlaneDropped) => self.plane_dropped(now),
             Some(Message::Request(request, answer)) => self.answer(request, answer, now),
             Some(Message::Challenge(challenged)) => self.solve(*challenged, now),
             Some(Message::Underlay) => self.underlay_changed(),
-            Some(Message::Reload) => self.reload(),
+            Some(Message::Reload) => drop(self.reload()), // the log says what is wrong with it
             Some(Message::Stop) => self.end = Some(End::Stopped),
             None => {}
         }
@@ -134,10 +140,11 @@ impl Loop {
 
     fn carry(&mut self, output: Output) {
         match output {
-            Output::Plane(order) => self.order(order),
+            Output::Plane(order) => self.parts.plane.order(order),
             Output::Host(wish) => self.parts.network.wish(wish),
             Output::Store(file) => {
                 let token = file.token;
+                self.wishes.handed_in(&file);
                 if !self.parts.disk.write(file) {
                     self.refused("disk", Input::NotStored(token));
                 }
@@ -154,9 +161,9 @@ impl Loop {
         }
     }
 
-    fn order(&self, order: PlaneOrder) {
-        if !self.parts.plane.order(order) {
-            self.refused("data plane", Input::Plane(PlaneReport::Gone));
+    fn plane_dropped(&mut self, now: Now) {
+        if let Some(report) = self.parts.plane.dropped() {
+            self.member.handle(Input::Plane(report), now);
         }
     }
 
@@ -278,13 +285,12 @@ impl Loop {
         self.carry_out();
     }
 
-    fn reload(&mut self) {
-        match Config::load(&self.parts.config_path) {
-            Ok(config) => self.apply(config),
-            Err(error) => {
-                tracing::error!(%error, "the configuration is not read anew; the one before holds")
-            }
-        }
+    fn reload(&mut self) -> Result<(), ConfigError> {
+        let config = Config::load(&self.parts.config_path).inspect_err(
+            |error| tracing::error!(%error, "the configuration is not read anew; the one before holds"),
+        )?;
+        self.apply(config);
+        Ok(())
     }
 
     fn apply(&mut self, config: Config) {
@@ -323,18 +329,18 @@ impl Loop {
 
     fn change(&mut self, request: Request, answer: oneshot::Sender<Reply>, now: Now) {
         let reply = match request {
-            Request::Up {} => self.wish(Wish::Up, now),
-            Request::Down {} => self.wish(Wish::Down, now),
+            Request::Up {} => return self.wish(Wish::Up, answer, now),
+            Request::Down {} => return self.wish(Wish::Down, answer, now),
             Request::Leave {} => {
                 self.member.handle(Input::Wish(Wish::Down), now);
                 self.leaving = Some(answer);
                 self.end = Some(End::Left);
                 return;
             }
-            Request::Reload {} => {
-                self.reload();
-                Reply::Done
-            }
+            Request::Reload {} => match self.reload() {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refused(Refusal::new(Exit::Config, error)),
+            },
             Request::Log { level } => match crate::logs::change(&level) {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Refused(Refusal::new(Exit::Usage, error)),
@@ -344,9 +350,10 @@ impl Loop {
         let _ = answer.send(reply); // whoever asked has gone
     }
 
-    fn wish(&mut self, wish: Wish, now: Now) -> Reply {
+    /// It is carried out at once, and answered when it is on the disk.
+    fn wish(&mut self, wish: Wish, answer: oneshot::Sender<Reply>, now: Now) {
+        self.wishes.add(answer);
         self.member.handle(Input::Wish(wish), now);
-        Reply::Done
     }
 
     /// Leaves the host guarded, or as if we had never been there.

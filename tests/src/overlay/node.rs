@@ -1,6 +1,6 @@
 //! A host with the agent.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub struct Node {
     folder: PathBuf,
     daemon: Option<Process>,
     wall: Option<WallClock>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// How a command ended that may fail.
@@ -53,6 +54,7 @@ impl Node {
             folder,
             daemon: None,
             wall: None,
+            environment: Vec::new(),
         }
     }
 
@@ -175,7 +177,14 @@ impl Node {
     fn program(&self) -> Result<Command> {
         let program = self.host.command(binary("tidegate")?);
         let wall = self.wall.iter().flat_map(WallClock::environment);
-        Ok(wall.fold(program, |program, (name, value)| program.env(name, value)))
+        let program = wall.fold(program, |program, (name, value)| program.env(name, value));
+        let more = self.environment.iter();
+        Ok(more.fold(program, |program, (name, value)| program.env(name, value)))
+    }
+
+    /// Sets an environment variable for this node's programs that are started from now on.
+    pub fn set_environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
     }
 
     /// Sets the wall clock of this node's programs to so much before or after the real time, such as `+10m` or `-1h`;
@@ -223,7 +232,7 @@ impl Node {
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Ended> {
         let socket = self.socket();
-        let mut words: Vec<std::ffi::OsString> = arguments
+        let mut words: Vec<OsString> = arguments
             .into_iter()
             .map(|word| word.as_ref().to_owned())
             .collect();

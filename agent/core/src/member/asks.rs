@@ -42,6 +42,8 @@ pub(super) struct Asks {
     pub(super) retirement: Option<UnixTime>,
     /// How far off the wall clock was when that was told.
     pub(super) clock_told: Option<i64>,
+    /// Whether the stream that opens next was asked for by a resync.
+    reopens: bool,
     signed_record: Option<Signed<PeerRecord>>,
     /// Whether a record is to be signed.
     record_due: bool,
@@ -62,6 +64,7 @@ impl Asks {
             heartbeat_at: None,
             retirement: None,
             clock_told: None,
+            reopens: false,
             signed_record: None,
             record_due: false,
         }
@@ -89,6 +92,11 @@ impl Member {
         ] {
             want.hurry();
         }
+        // A resync that opens a stream, on which the same comes again, would otherwise never pause.
+        if !std::mem::take(&mut self.asks.reopens) {
+            self.asks.resync.hurry();
+            self.asks.again.hurry();
+        }
         self.asks.enroll.cancel();
         self.asks.heartbeat_at = Some(now.boot);
     }
@@ -109,6 +117,7 @@ impl Member {
             (AskKind::Receipt, Answer::Done) => self.receipts.taken(),
             (AskKind::Receipt, Answer::Failed(Failure::Refused { .. })) => self.receipts.refused(),
             (AskKind::Record, Answer::Done) => self.asks.record.done(),
+            (AskKind::Resync, Answer::Failed(_)) => self.asks.reopens = false,
             (AskKind::Renew | AskKind::Enroll, Answer::Failed(Failure::Refused { detail, .. })) => {
                 self.renewal.refused = Some(detail.clone());
             }
@@ -137,6 +146,7 @@ impl Member {
         }
         let again = self.asks.again.once(now.boot);
         if self.asks.resync.is_due(now.boot) || again {
+            self.asks.reopens = true;
             self.outbox.ask(Ask::Resync);
         }
         self.ask_for_the_list(now);
@@ -204,9 +214,7 @@ impl Member {
             return;
         };
         match drawn {
-            Drawn::Before if !self.saver.is_writing(FileName::Keys) => {
-                self.send_keys(Box::new(keys))
-            }
+            Drawn::Before if self.saver.is_kept(FileName::Keys) => self.send_keys(Box::new(keys)),
             _ => {
                 let token = self.write(FileName::Keys, now);
                 self.renewal.keep(token, keys);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidegate_proto::{Certificate, Endpoint, Genesis, NodeId, Prefix, UnixTime, Verified};
-use tidegate_wg::{PeerId, Rule};
+use tidegate_wg::{Mono, PeerId, Rule};
 
 use super::{Member, Names};
 use crate::event::Event;
@@ -258,10 +258,8 @@ impl Member {
 
     fn wanted_peer(&self, peer: &Peer) -> WantedPeer {
         // Without a known time there is no epoch either.
-        let end = self
-            .clock
-            .deadline(peer.certificate.not_after)
-            .unwrap_or_default();
+        let end = self.clock.deadline(peer.certificate.not_after);
+        let end = end.map_or_else(Mono::default, |end| self.clock.shortened(end));
         let steady = self.plane.as_ref().map(|plane| plane.steady(peer.id, end));
         WantedPeer {
             key: peer.certificate.wireguard,

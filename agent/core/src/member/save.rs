@@ -50,9 +50,14 @@ impl Saver {
     /// The first word of the authority at once, since a restart needs it; later ones now and then.
     pub(super) fn clock(&mut self, before: ClockSource, now: Now) {
         match before {
-            ClockSource::Statement => self.at(FileName::Clock, now.boot + CLOCK),
+            ClockSource::Statement => self.time_passes(now),
             _ => self.now(FileName::Clock, now),
         }
+    }
+
+    /// The floor under the time follows it.
+    pub(super) fn time_passes(&mut self, now: Now) {
+        self.at(FileName::Clock, now.boot + CLOCK);
     }
 
     fn at(&mut self, name: FileName, at: Mono) {
@@ -64,8 +69,10 @@ impl Saver {
         self.due.values().min().copied()
     }
 
-    pub(super) fn is_writing(&self, name: FileName) -> bool {
-        self.writing.values().any(|(writing, _)| *writing == name)
+    /// Whether the file is on the disk as it is in memory.
+    pub(super) fn is_kept(&self, name: FileName) -> bool {
+        let writing = self.writing.values().any(|(writing, _)| *writing == name);
+        !writing && !self.due.contains_key(&name)
     }
 
     fn take_due(&mut self, now: Mono) -> Vec<FileName> {
@@ -101,6 +108,9 @@ impl Member {
         let mark = self.mark(name);
         self.saver.due.remove(&name);
         self.saver.writing.insert(token, (name, mark));
+        if name == FileName::Keys {
+            self.renewal.keep_with(token);
+        }
         let bytes = Arc::new(self.content(name));
         self.outbox.store(Store { token, name, bytes });
         token

@@ -15,6 +15,7 @@ use crate::file::FileName;
 use crate::grants::Held;
 use crate::host::{HostWish, Traffic};
 use crate::input::Wish;
+use crate::output::Token;
 use crate::peers::{addresses_of, is_out};
 use crate::plane::{Plane, Secrets, Wanted, WantedEpoch};
 use crate::time::Now;
@@ -60,12 +61,21 @@ impl Member {
             if !self.asks.plane.try_begin(now.boot) {
                 return;
             }
+            let token = self.outbox.token();
             self.outbox
-                .start(Plane::start(self.keys.wireguard(), &wanted));
-            self.plane = Some(Plane::started(key, &wanted));
-            // So that whoever waits for the plane before hears of this one.
-            self.ordered = Some(self.outbox.apply(Vec::new()));
+                .start(Plane::start(token, self.keys.wireguard(), &wanted));
+            self.plane = Some(Plane::started(token, key, &wanted));
+            self.ordered = Some(token);
         }
+        let plane = self.plane.as_ref();
+        let Some(told) = plane.map(Plane::told).filter(|told| **told != wanted) else {
+            return;
+        };
+        // Whom to shake hands with matters only at the first epoch, and costs a look at every peer.
+        let lately = match told.active {
+            None => self.lately(now),
+            Some(_) => BTreeSet::new(),
+        };
         let secrets = Secrets {
             network: self.trust.chain().network(),
             own: self.keys.wireguard(),
@@ -75,8 +85,7 @@ impl Member {
                 .map(|(epoch, held)| (epoch, &held.key))
                 .collect(),
         };
-        let lately = self.lately(now);
-        let Some(plane) = self.plane.as_mut().filter(|plane| *plane.told() != wanted) else {
+        let Some(plane) = &mut self.plane else {
             return;
         };
         let before = (plane.told().active, plane.told().epochs.clone());
@@ -114,6 +123,12 @@ impl Member {
         {
             self.outbox.tell(Event::Retired(*epoch));
         }
+    }
+
+    /// What the data plane knows, if it runs.
+    pub(super) fn running(&self) -> Option<&Wanted> {
+        let runs = self.plane.as_ref().filter(|plane| plane.runs());
+        runs.map(Plane::told)
     }
 
     /// What the data plane is to know; `None`: there is to be none.
@@ -181,18 +196,32 @@ impl Member {
 
     fn stop_plane(&mut self) {
         if self.plane.take().is_some() {
-            self.outbox.stop();
-            self.receipts.plane_gone();
-            self.ordered = None;
+            self.ordered = Some(self.outbox.stop());
         }
     }
 
-    /// The shell has dropped the data plane: nothing flows, and another begins.
-    pub(super) fn plane_gone(&mut self, now: Now) {
-        self.plane = None;
-        self.ordered = None;
-        self.receipts.plane_gone();
-        self.asks.plane.failed(now.boot);
+    /// The data plane has carried out everything up to this order.
+    pub(super) fn plane_applied(&mut self, order: Token) {
+        self.orders_settled(order);
+        if let Some(plane) = self.plane.as_mut().filter(|one| one.is_meant_by(order)) {
+            plane.confirm();
+            self.asks.plane.succeeded();
+        }
+    }
+
+    /// The shell has dropped a data plane. If it is the one that counts, another begins.
+    pub(super) fn plane_gone(&mut self, order: Token, why: String, now: Now) {
+        self.orders_settled(order);
+        let meant = |plane: &mut Plane| plane.is_meant_by(order);
+        if self.plane.take_if(meant).is_some() {
+            self.asks.plane.failed(why, now.boot);
+        }
+    }
+
+    /// Nothing that was in force before this order is in force any more (THREATS B3).
+    fn orders_settled(&mut self, order: Token) {
+        self.receipts.settled(order);
+        self.ordered = self.ordered.filter(|last| *last > order);
     }
 
     pub(super) fn plane_event(&mut self, event: PlaneEvent, now: Now) {

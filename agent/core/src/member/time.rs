@@ -43,6 +43,10 @@ impl Member {
         if waited && !self.grants.waits_for_time() {
             self.saver.now(FileName::Grants, now);
         }
+        if self.clock.is_known() && !self.grants.is_empty() {
+            // A host that loses power must not get back the time that it has used without the authority.
+            self.saver.time_passes(now);
+        }
     }
 
     pub(super) fn tell_clock(&mut self, now: Now) {
@@ -101,11 +105,7 @@ impl Member {
         if let Some(stopped) = self.stopped(now) {
             return State::Stopped(stopped);
         }
-        if self
-            .plane
-            .as_ref()
-            .is_some_and(|plane| plane.told().active.is_some())
-        {
+        if self.running().is_some_and(|told| told.active.is_some()) {
             return State::Up;
         }
         self.waiting(now)
@@ -163,7 +163,13 @@ impl Member {
         if !self.clock.is_known() || self.own(now).is_none() {
             return State::Waiting(Waiting::Time);
         }
-        if !self.usable(now).is_empty() {
+        let usable = self.usable(now);
+        let begun = self.active(&usable, self.clock.time(now)).is_some();
+        if begun && self.running().is_none() {
+            let why = self.asks.plane.why().map(str::to_owned);
+            return State::Waiting(Waiting::Plane(why));
+        }
+        if !usable.is_empty() {
             return State::Waiting(Waiting::Epoch);
         }
         let ended = |deadline: Mono| deadline <= now.boot;

@@ -7,7 +7,6 @@ use super::circle::Peer;
 use crate::clock::as_span;
 use crate::grants::Held;
 use crate::peers::addresses_of;
-use crate::plane::Plane;
 use crate::status::{CertificateView, EpochView, ListView, PeerView, Status};
 use crate::time::Now;
 
@@ -62,7 +61,7 @@ impl Member {
     }
 
     fn epoch_view(&self, epoch: EpochNumber, held: &Held, now: Now) -> EpochView {
-        let told = self.plane.as_ref().map(Plane::told);
+        let told = self.running();
         let until = held.deadline(&self.clock).unwrap_or(now.boot);
         EpochView {
             epoch,

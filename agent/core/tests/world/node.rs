@@ -12,7 +12,7 @@ use tidegate_core::{
 use tidegate_proto::*;
 use tidegate_wg::Mono;
 
-use super::plane::{self, Done, Plane};
+use super::plane::{self, Given, Plane};
 
 /// A host.
 pub struct Node {
@@ -22,13 +22,21 @@ pub struct Node {
     pub disk: Files,
     pub plane: Option<Plane>,
     /// Every order, where somebody wants them.
-    pub record: Option<Vec<(Mono, PlaneOrder)>>,
+    pub record: Option<Vec<Given>>,
     pub host: Option<Option<Arc<HostWish>>>,
     /// Files that are written and not yet synced.
     pub writing: VecDeque<Store>,
     /// Whether files are synced, and orders confirmed, as soon as they are there.
     pub prompt: bool,
-    pub unconfirmed: VecDeque<Token>,
+    /// Whether the data thread does nothing until it is confirmed.
+    pub slow: bool,
+    /// Orders that are not carried out yet.
+    pub orders: VecDeque<Given>,
+    /// Orders that are carried out, or not, and that nobody has heard of yet.
+    pub unconfirmed: VecDeque<PlaneReport>,
+    /// The last order that was given, and the last that was carried out, or not.
+    pub last_order: Token,
+    pub last_done: Token,
     pub asks: VecDeque<Ask>,
     pub events: Vec<Event>,
     /// The list that the member has in force.
@@ -93,7 +101,11 @@ impl Node {
             host: None,
             writing: VecDeque::new(),
             prompt: true,
+            slow: false,
+            orders: VecDeque::new(),
             unconfirmed: VecDeque::new(),
+            last_order: Token(0),
+            last_done: Token(0),
             asks: VecDeque::new(),
             events: Vec::new(),
             applied: None,
@@ -156,6 +168,7 @@ impl Node {
         self.plane = None;
         self.host = None;
         self.writing.clear();
+        self.orders.clear();
         self.unconfirmed.clear();
         self.asks.clear();
     }
@@ -192,18 +205,7 @@ impl Node {
     fn drain(&mut self, at: UnixTime) {
         while let Some(output) = self.member.as_mut().and_then(Member::poll_output) {
             match output {
-                Output::Plane(order) => {
-                    if let PlaneOrder::Start(start) = &order {
-                        self.started_with = Some(start.key.0);
-                    }
-                    let now = self.now(at).boot;
-                    if let Some(record) = &mut self.record {
-                        record.push((now, order.clone()));
-                    }
-                    if let Done::Applied(token) = plane::carry_out(&mut self.plane, order, now) {
-                        self.unconfirmed.push_back(token);
-                    }
-                }
+                Output::Plane(order) => self.order(order, at),
                 Output::Host(wish) => self.host = Some(wish),
                 Output::Store(store) => self.writing.push_back(store),
                 Output::Ask(ask) => self.asks.push_back(ask),
@@ -221,6 +223,41 @@ impl Node {
         }
     }
 
+    fn order(&mut self, order: PlaneOrder, at: UnixTime) {
+        if let PlaneOrder::Start(start) = &order {
+            self.started_with = Some(start.key.0);
+        }
+        let now = self.now(at).boot;
+        if let Some(record) = &mut self.record {
+            record.push((now, order.clone()));
+        }
+        self.last_order = order.token();
+        self.orders.push_back((now, order));
+        while !self.slow && self.carry_out_order(at) {}
+    }
+
+    /// Has the data thread carry out the next order. Nobody hears of it yet.
+    pub fn carry_out_order(&mut self, at: UnixTime) -> bool {
+        let Some(order) = self.orders.pop_front() else {
+            return false;
+        };
+        self.last_done = order.1.token();
+        let now = self.now(at).boot;
+        let report = plane::carry_out(&mut self.plane, order, now);
+        self.unconfirmed.push_back(report);
+        true
+    }
+
+    /// The data plane ends by itself, and the shell says so. Orders that wait will find none.
+    pub fn lose_plane(&mut self, at: UnixTime) {
+        self.plane = None;
+        let gone = plane::gone(self.last_done, "it ended by itself");
+        self.unconfirmed.push_back(gone);
+        if self.prompt {
+            self.confirm(at);
+        }
+    }
+
     /// Confirms every order, and syncs every file.
     pub fn confirm(&mut self, at: UnixTime) {
         while self.confirm_order(at) || self.sync(at) {}
@@ -230,12 +267,15 @@ impl Node {
     }
 
     pub fn confirm_order(&mut self, at: UnixTime) -> bool {
-        let Some(token) = self.unconfirmed.pop_front() else {
+        if self.unconfirmed.is_empty() {
+            self.carry_out_order(at);
+        }
+        let Some(report) = self.unconfirmed.pop_front() else {
             return false;
         };
         let now = self.now(at);
         if let Some(member) = &mut self.member {
-            member.handle(Input::Plane(PlaneReport::Applied(token)), now);
+            member.handle(Input::Plane(report), now);
         }
         true
     }

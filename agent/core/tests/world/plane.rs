@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_core::{PlaneOrder, Token};
+use tidegate_core::{PlaneOrder, PlaneReport, Token};
 use tidegate_wg::{Command, Epoch, Mono, PeerConfig, PeerId, PublicKey};
 
 pub type Key = [u8; 32];
@@ -24,41 +24,55 @@ pub struct Plane {
     pub rules: usize,
 }
 
-/// What becomes of an order.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Done {
-    Nothing,
-    Applied(Token),
-}
+/// An order, and when it was given.
+pub type Given = (Mono, PlaneOrder);
 
-/// Carries out an order on what may be a running data plane.
-pub fn carry_out(plane: &mut Option<Plane>, order: PlaneOrder, now: Mono) -> Done {
-    match order {
-        PlaneOrder::Start(_) => *plane = Some(Plane::default()),
-        PlaneOrder::Stop => *plane = None,
-        PlaneOrder::Apply { token, commands } => {
-            let plane = plane.as_mut().expect("orders go to a running data plane");
-            for command in commands {
-                plane.apply(command, now);
-            }
-            return Done::Applied(token);
+/// Carries out an order on what may be a running data plane. One that comes too late for what it says is refused, as the
+/// engine would; one that was just given never is.
+pub fn carry_out(plane: &mut Option<Plane>, (given, order): Given, now: Mono) -> PlaneReport {
+    let token = order.token();
+    let done = match (order, plane.as_mut()) {
+        (PlaneOrder::Start(_), _) => {
+            *plane = Some(Plane::default());
+            Ok(())
+        }
+        (PlaneOrder::Stop { .. }, _) => {
+            *plane = None;
+            Ok(())
+        }
+        (PlaneOrder::Apply { commands, .. }, Some(plane)) => commands
+            .into_iter()
+            .try_for_each(|command| plane.apply(command, now)),
+        (PlaneOrder::Apply { .. }, None) => Err("none runs"),
+    };
+    match done {
+        Ok(()) => PlaneReport::Applied(token),
+        Err(why) => {
+            assert!(given < now || plane.is_none(), "refused: {why}");
+            *plane = None;
+            gone(token, why)
         }
     }
-    Done::Nothing
+}
+
+/// What the shell says of a data plane that it has dropped.
+pub fn gone(order: Token, why: &str) -> PlaneReport {
+    let why = why.to_owned();
+    PlaneReport::Gone { order, why }
 }
 
 impl Plane {
-    fn apply(&mut self, command: Command, now: Mono) {
+    fn apply(&mut self, command: Command, now: Mono) -> Result<(), &'static str> {
+        let open = |deadline: Mono| deadline > now;
         match command {
             Command::AddPeer(config) => self.add(config),
             Command::RemovePeer(id) => {
                 drop(self.peers.remove(&id).expect("a known peer is removed"))
             }
             Command::InstallEpoch(keys) => {
-                assert!(
-                    keys.deadline > now,
-                    "an epoch is installed before its deadline"
-                );
+                if !open(keys.deadline) {
+                    return Err("an epoch is installed before its deadline");
+                }
                 self.epochs.insert(keys.epoch, keys.deadline);
                 assert!(
                     self.epochs.len() <= 3,
@@ -73,10 +87,9 @@ impl Plane {
                 }
             }
             Command::Activate(epoch) => {
-                assert!(
-                    self.epochs[&epoch] > now,
-                    "an epoch is used before its deadline"
-                );
+                if !open(self.epochs[&epoch]) {
+                    return Err("an epoch is used before its deadline");
+                }
                 self.active = Some(epoch);
             }
             Command::Retire(epoch) => {
@@ -95,7 +108,9 @@ impl Plane {
             Command::SetCandidates(id, _) => drop(self.known(id)),
             Command::Connect(id) => {
                 let active = self.active.expect("hands are shaken in an epoch");
-                assert!(self.epochs[&active] > now && self.known(id).deadline > now);
+                if !open(self.epochs[&active]) || !open(self.known(id).deadline) {
+                    return Err("hands are shaken before the deadlines");
+                }
                 assert!(
                     self.known(id).psks.contains_key(&active),
                     "hands are shaken with a key"
@@ -105,6 +120,7 @@ impl Plane {
             Command::SetFilter(_) => self.rules += 1,
             _ => {}
         }
+        Ok(())
     }
 
     fn add(&mut self, config: PeerConfig) {

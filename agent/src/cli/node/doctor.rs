@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use tidegate::config::{CONFIG, Config};
 use tidegate::exit::Exit;
-use tidegate::local::{Level, Reply, Request};
+use tidegate::local::{Level, PlaneView, Reply, Request};
 use tidegate::privileges;
 use tidegate_netconfig::dns;
 use tidegate_netconfig::preflight::{TUN, check_tun};
@@ -85,7 +85,7 @@ pub(super) fn examine(config: &Config, talk: &Talk) -> Vec<Finding> {
         tun(),
         capabilities(status.is_some()),
         offloads(status.and_then(|status| status.plane.as_ref())),
-        port(config, status.is_some()),
+        port(config, status.and_then(|status| status.plane.as_ref())),
         conflicts(
             config,
             status.map(|status| status.host.complaints.as_slice()),
@@ -171,7 +171,7 @@ fn capabilities(runs: bool) -> Finding {
     }
 }
 
-fn offloads(plane: Option<&tidegate::local::PlaneView>) -> Finding {
+fn offloads(plane: Option<&PlaneView>) -> Finding {
     let Some(plane) = plane else {
         return unknown("offloads", "they are seen while data flows");
     };
@@ -193,9 +193,9 @@ fn offloads(plane: Option<&tidegate::local::PlaneView>) -> Finding {
     }
 }
 
-fn port(config: &Config, runs: bool) -> Finding {
-    if runs {
-        return good("port", "the daemon has its UDP port");
+fn port(config: &Config, plane: Option<&PlaneView>) -> Finding {
+    if let Some(plane) = plane {
+        return good("port", format!("the daemon has UDP port {}", plane.port));
     }
     match UdpSocket::bind(("0.0.0.0", config.port)) {
         Ok(_) => good("port", format!("UDP port {} is free", config.port)),
