@@ -133,7 +133,7 @@ pub async fn join(
         Ok(Enrolled::Admitted(certificate)) => {
             let name = attempt
                 .name_in(&certificate)
-                .inspect_err(|_| drop(directory.empty()))?;
+                .inspect_err(|_| drop(directory.forget_membership()))?;
             Membership::complete(directory, &attempt.pending, &certificate)
                 .map_err(JoinError::Unfinished)?;
             Ok(Joined::Admitted { name, network })
@@ -142,7 +142,7 @@ pub async fn join(
         // It may have been taken: the daemon finds out.
         Err(JoinError::Client(ClientError::Unanswered { .. })) => Ok(Joined::Pending { network }),
         Err(error) => {
-            directory.empty()?;
+            directory.forget_membership()?;
             Err(error)
         }
     }

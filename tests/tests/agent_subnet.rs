@@ -28,6 +28,50 @@ fn hosts_behind_a_router_begin_only_what_the_policy_names_them_for() {
     site.the_server_may_begin();
 }
 
+#[test]
+fn leaving_is_over_only_when_everything_is_undone() {
+    let mut overlay = Overlay::new(Underlay::V4).unwrap();
+    let router = router(&mut overlay);
+    let ours = || {
+        router
+            .host()
+            .sh("nft list ruleset; cat /proc/sys/net/ipv4/ip_forward")
+    };
+    wait_until(SOON, "the table and forwarding", || {
+        ours().is_ok_and(|ours| ours.contains("table inet tidegate") && ours.ends_with("1\n"))
+    })
+    .unwrap();
+    let state = router.state();
+    let journal = || state.join("network.journal").exists();
+    let leave = || {
+        let words = ["leave", "--state-dir", state.to_str().unwrap()];
+        router.try_cli(words).unwrap()
+    };
+    let nft = router.host().sh("readlink -f $(command -v nft)").unwrap();
+    let hide = format!("mount --bind /dev/null {nft}");
+    router.host().sh(&hide).unwrap();
+
+    let by_daemon = leave();
+    assert_eq!(by_daemon.code, Some(1), "{by_daemon:?}");
+    for words in ["the keys are erased", "firewall table", "tidegate leave"] {
+        assert!(by_daemon.err.contains(words), "{words} in {by_daemon:?}");
+    }
+    assert!(journal() && !state.join("identity.key").exists());
+    let ended = || router.daemon().is_some_and(|daemon| !daemon.is_running());
+    wait_until(SOON, "the daemon to end", ended).unwrap();
+    let alone = leave();
+    assert_eq!(alone.code, Some(1), "{alone:?}");
+    assert!(alone.err.contains("nothing is erased"), "{alone:?}");
+    assert!(journal());
+
+    router.host().sh(&format!("umount {nft}")).unwrap();
+    let done = leave();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(ours().unwrap(), "0\n");
+    assert!(!journal());
+    assert_eq!(leave().code, Some(6));
+}
+
 impl Site {
     fn new() -> Self {
         let mut overlay = Overlay::new(Underlay::V4).unwrap();

@@ -81,7 +81,7 @@ fn users_and_folders_are_made_in_an_empty_system() {
     let authority = number(&users, "tidegate-authority");
     let authority_group = number(&groups, "tidegate-authority");
     for (folder, expected) in [
-        ("run/wireguard", (0o770, 0, group)),
+        ("run/wireguard", (0o755, agent, 0)),
         ("var/lib/tidegate", (0o700, agent, group)),
         (
             "var/lib/tidegate-authority",
@@ -133,6 +133,58 @@ fn every_metric_in_alerts_and_dashboards_exists() {
         assert!(list.len() >= 30, "{program} documents {list:?}");
         assert_eq!(metrics::missing(program, &list), [""; 0], "{program}");
     }
+}
+
+/// What packaging/inventory says, with the folder of texts that libraries lack.
+fn licences(package: &str, folder: &Path) -> std::process::Output {
+    let script = "import pathlib, sys; file, package, folder = sys.argv[1:]; \
+                  inventory = {'__file__': file, '__name__': 'inventory'}; exec(open(file).read(), inventory); \
+                  inventory['LICENCES'] = pathlib.Path(folder); inventory['licences'](package)";
+    let mut python = Command::new("python3");
+    let python = python.args(["-c", script]);
+    let inventory = python.arg(packaging("inventory")).arg(package).arg(folder);
+    inventory.output().unwrap()
+}
+
+#[test]
+fn every_library_comes_with_the_text_of_its_licence() {
+    for (package, libraries) in [
+        ("tidegate", ["boringtun ", "ring ", "rust-std "]),
+        (
+            "tidegate-authority",
+            ["crc-catalog ", "asn1-rs-impl ", "sqlite "],
+        ),
+    ] {
+        let output = licences(package, &packaging("licences"));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success());
+        let (_, texts) = said.split_once("Their texts:").unwrap();
+        for library in libraries {
+            assert!(texts.contains(library), "{package} {library}");
+        }
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let output = licences("tidegate", empty.path());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("boringtun 0.7.1 comes without"), "{said}");
+}
+
+/// cargo-deb would go on, and make packages that do not say which libraries they need.
+#[test]
+fn no_deb_is_made_without_the_program_that_finds_what_it_needs() {
+    let programs = tempfile::tempdir().unwrap();
+    let dirname = run(Command::new("sh").args(["-c", "command -v dirname"]));
+    std::os::unix::fs::symlink(dirname.trim(), programs.path().join("dirname")).unwrap();
+    let mut build = Command::new("/bin/bash");
+    let build = build
+        .arg(packaging("build"))
+        .arg("deb")
+        .env("PATH", programs.path());
+    let output = build.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("apt install dpkg-dev"), "{said}");
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tidegate::config::STATE;
+use tidegate::owner::as_owner;
 use tidegate::state::StateDirectory;
 use tidegate_netconfig::Host;
 use tidegate_netconfig::desired::Marks;
+use tidegate_netconfig::host::JOURNAL;
 
 use super::Failure;
 
@@ -23,16 +25,17 @@ impl CleanHost {
         if !self.state_dir.exists() {
             return Ok(()); // then nobody noted a change
         }
-        let directory = StateDirectory::open(&self.state_dir).map_err(Failure::new)?;
-        let mut host = Host::open(directory.path(), Marks::default()).map_err(Failure::new)?;
-        let outcome = host.undo().map_err(Failure::new)?;
-        if outcome.settled {
+        as_owner(&self.state_dir, || self.undo())?
+    }
+
+    fn undo(&self) -> Result<(), Failure> {
+        let directory = StateDirectory::open(&self.state_dir)?;
+        if !directory.has(JOURNAL) {
             return Ok(());
         }
-        let complaints: Vec<String> = outcome.complaints().collect();
-        Err(Failure::new(format!(
-            "not all of the host's network is as it was: {}; see to that, then try again",
-            complaints.join("; ")
-        )))
+        Host::open(directory.path(), Marks::default())?
+            .undo()?
+            .check_undone()?;
+        Ok(())
     }
 }

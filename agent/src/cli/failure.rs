@@ -1,7 +1,12 @@
 //! How a command ends when it does not end well.
 
 use tidegate::client::{ClientError, GenesisChainError};
+use tidegate::daemon::DaemonError;
 use tidegate::exit::Exit;
+use tidegate::join::JoinError;
+use tidegate::privileges::RightsError;
+use tidegate::state::StateError;
+use tidegate_netconfig::HostError;
 
 /// Why a command did not do what it should, in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,6 +50,34 @@ impl From<ClientError> for Failure {
             None => error.to_string(),
         };
         Self { exit, message }
+    }
+}
+
+/// Errors that know their exit code, and say in one line all that there is to say.
+macro_rules! with_exit {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self {
+                    exit: error.exit(),
+                    message: error.to_string(),
+                }
+            }
+        }
+    )+};
+}
+
+with_exit!(
+    StateError,
+    JoinError,
+    RightsError,
+    DaemonError,
+    tidegate::local::ClientError
+);
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        DaemonError::from(error).into()
     }
 }
 

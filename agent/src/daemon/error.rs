@@ -40,6 +40,9 @@ pub enum DaemonError {
     /// The host's network.
     #[error(transparent)]
     Host(#[from] tidegate_netconfig::HostError),
+    /// This host has left, and something of the daemon is still in its network.
+    #[error("the keys are erased, but {0}; then run: tidegate leave")]
+    NotUndone(tidegate_netconfig::HostError),
     /// The authority cannot even be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -84,7 +87,7 @@ impl DaemonError {
             Self::Chain(_) | Self::Siblings => Exit::Untrusted,
             Self::Denied(_) => Exit::Refused,
             Self::Host(tidegate_netconfig::HostError::NotPermitted) => Exit::Rights,
-            Self::Host(_) | Self::Client(_) | Self::System(_) => Exit::Failed,
+            Self::Host(_) | Self::NotUndone(_) | Self::Client(_) | Self::System(_) => Exit::Failed,
         }
     }
 }

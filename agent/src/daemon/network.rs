@@ -41,8 +41,8 @@ struct Order {
     config: Arc<Config>,
 }
 
-/// How the host is to be left, and whom to tell when it is.
-type End = (Ending, oneshot::Sender<()>);
+/// How the host is to be left, and whom to tell whether it is.
+type End = (Ending, oneshot::Sender<Result<(), HostError>>);
 
 /// Where wishes are handed in.
 pub(super) struct Network {
@@ -96,11 +96,11 @@ impl Network {
     }
 
     /// Ends: either everything is undone, or only the guards stay.
-    pub(super) async fn end(self, ending: Ending) {
+    pub(super) async fn end(self, ending: Ending) -> Result<(), HostError> {
         let (done, ended) = oneshot::channel();
-        if self.end.send((ending, done)).is_ok() {
-            let _ = ended.await; // it is over in any case
-        }
+        let asked = self.end.send((ending, done));
+        asked.map_err(|_| HostError::Stopped)?;
+        ended.await.map_err(|_| HostError::Stopped)?
     }
 }
 
@@ -120,8 +120,10 @@ impl Task {
                 biased;
                 end = &mut ended => {
                     if let Ok((ending, done)) = end {
-                        self.end(ending).await;
-                        let _ = done.send(()); // nobody waits any more
+                        let left = self.end(ending).await.inspect_err(|error| {
+                            tracing::error!(%error, "the host's network could not be left as it should be");
+                        });
+                        let _ = done.send(left); // nobody waits any more
                     }
                     return;
                 }
@@ -205,7 +207,7 @@ impl Task {
     }
 
     /// Without the process there is no interface, so only guards can stay.
-    async fn end(self, ending: Ending) {
+    async fn end(self, ending: Ending) -> Result<(), HostError> {
         let Order { wish, config } = self.wanted.borrow().clone();
         if let (Ending::Keep, Some(Some(wish))) = (ending, wish) {
             let stopped = HostWish {
@@ -216,8 +218,10 @@ impl Task {
             };
             self.set(desired(&stopped, &config, &self.marks)).await;
         }
-        if let Err(error) = self.keeper.stop(ending).await {
-            tracing::error!(%error, "the host's network could not be left as it should be");
+        let outcome = self.keeper.stop(ending).await?;
+        match ending {
+            Ending::Keep => Ok(()),
+            Ending::Undo => outcome.check_undone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use tidegate_netconfig::Ending;
 
 use super::allowed::Allowed;
 use super::counters::Counters;
+use super::error::DaemonError;
 use super::inbox::Inbox;
 use super::network::Network;
 use super::observer::Observer;
@@ -15,7 +16,7 @@ use super::resolver::Resolver;
 use super::session::Authority;
 use super::store::Disk;
 use super::turn::End;
-use crate::state::{StateDirectory, StateError};
+use crate::state::StateDirectory;
 
 /// Everything that the loop drives.
 pub(super) struct Parts {
@@ -35,17 +36,22 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Ends them: data first, then the host, and the identity if the user has left.
-    pub(super) async fn end(self, ending: Ending, end: End) -> Result<(), StateError> {
+    /// Ends them: data first, then the host, and the identity if the user has left. What could not be undone on the host
+    /// stays in its journal.
+    pub(super) async fn end(self, ending: Ending, end: End) -> Result<(), DaemonError> {
         self.plane.stop();
         drop(self.authority);
         self.resolver.end().await;
-        self.network.end(ending).await;
+        let left_as_wanted = self.network.end(ending).await;
         self.disk.end().await;
         self.plane.end().await;
-        match end {
-            End::Stopped => Ok(()),
-            End::Left => self.directory.empty(),
+        match (end, left_as_wanted) {
+            (End::Stopped, _) => Ok(()),
+            (End::Left, Ok(())) => Ok(self.directory.empty()?),
+            (End::Left, Err(error)) => {
+                self.directory.forget_membership()?;
+                Err(DaemonError::NotUndone(error))
+            }
         }
     }
 }

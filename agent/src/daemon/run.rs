@@ -32,6 +32,7 @@ use super::{choices, page, session, signals, systemd, traffic};
 use crate::client::{Client, Clock, Timeouts};
 use crate::config::Config;
 use crate::local::{Reply, Socket};
+use crate::owner::Owner;
 use crate::privileges;
 use crate::state::{Membership, StateDirectory, StateError};
 
@@ -65,6 +66,7 @@ struct Ground {
 /// When it cannot start, or cannot go on. Nothing of it is left then but guards against leaks, which
 /// the next start or `tidegate leave` takes away.
 pub fn run(options: Options) -> Result<(), DaemonError> {
+    become_owner(&options)?;
     let ground = Ground::prepare(options)?;
     privileges::drop_to_net_admin()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,6 +77,17 @@ pub fn run(options: Options) -> Result<(), DaemonError> {
     // Threads that are still at a look-up must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Started as root in a directory of another user's, the daemon is that user, as it is under systemd.
+fn become_owner(options: &Options) -> Result<(), DaemonError> {
+    let Some(owner) = Owner::of(&options.state) else {
+        return Ok(());
+    };
+    if let Some(folder) = options.socket.parent().filter(|folder| !folder.exists()) {
+        owner.make_folder(folder, 0o755)?;
+    }
+    Ok(owner.become_it(&options.state)?)
 }
 
 impl Ground {
@@ -168,7 +181,7 @@ impl Life {
                         }
                         Waited::Stopped => return Ok(()),
                         Waited::Left(answer) => {
-                            self.directory.empty()?;
+                            self.directory.forget_membership()?;
                             let _ = answer.send(Reply::Done);
                             return Ok(());
                         }

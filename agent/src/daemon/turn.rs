@@ -368,7 +368,7 @@ impl Loop {
         if let Some(answer) = self.leaving {
             let reply = match erased {
                 Ok(()) => Reply::Done,
-                Err(error) => Reply::Refused(Refusal::new(Exit::Storage, error)),
+                Err(error) => Reply::Refused(Refusal::new(error.exit(), error)),
             };
             let _ = answer.send(reply);
         }

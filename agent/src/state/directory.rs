@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
+use tidegate_netconfig::host::JOURNAL;
 use zeroize::Zeroizing;
 
 use super::{StateError, file};
@@ -69,43 +71,41 @@ impl StateDirectory {
     /// Whether a file of that name is there.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.path.join(name).exists()
+        self.path.join(name).symlink_metadata().is_ok()
     }
 
-    /// Removes every file but the lock: the membership is gone.
+    /// Removes every file but the lock: the membership is gone, and nothing is to be undone on the host.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn empty(&self) -> Result<(), StateError> {
-        for name in self.names()? {
-            if name != LOCK {
-                self.remove(&name)?;
-            }
-        }
-        Ok(())
+        self.remove_all(|name| name != LOCK)
+    }
+
+    /// Removes the membership: every file but the lock, and what is still to be undone on the host.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn forget_membership(&self) -> Result<(), StateError> {
+        self.remove_all(|name| name != LOCK && name != JOURNAL)
     }
 
     fn sweep(&self) -> Result<(), StateError> {
-        for name in self.names()? {
-            if name.ends_with(file::UNFINISHED) {
-                self.remove(&name)?;
+        self.remove_all(|name| name.ends_with(file::UNFINISHED))
+    }
+
+    /// Removes what goes by such a name, links and sockets too; folders are nobody's of ours.
+    fn remove_all(&self, which: impl Fn(&str) -> bool) -> Result<(), StateError> {
+        let unreadable = |error: &io::Error| StateError::unreadable(&self.path, error);
+        for entry in fs::read_dir(&self.path).map_err(|error| unreadable(&error))? {
+            let entry = entry.map_err(|error| unreadable(&error))?;
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().filter(|name| !is_folder && which(name)) {
+                self.remove(name)?;
             }
         }
         Ok(())
-    }
-
-    /// The names of all files; folders are nobody's of ours.
-    fn names(&self) -> Result<Vec<String>, StateError> {
-        let unreadable = |error: &io::Error| StateError::unreadable(&self.path, error);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(|error| unreadable(&error))? {
-            let entry = entry.map_err(|error| unreadable(&error))?;
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if let (true, Ok(name)) = (is_file, entry.file_name().into_string()) {
-                names.push(name);
-            }
-        }
-        Ok(names)
     }
 }
 
@@ -113,6 +113,12 @@ fn make(path: &Path) -> Result<(), StateError> {
     let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
     made.map_err(|error| StateError::unwritable(path, &error))?;
     let metadata = fs::metadata(path).map_err(|error| StateError::unreadable(path, &error))?;
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(StateError::Foreign {
+            path: path.display().to_string(),
+            owner: metadata.uid(),
+        });
+    }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(StateError::OpenToOthers {
@@ -131,6 +137,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(file::ITSELF)
         .open(&path)
         .map_err(|error| StateError::unwritable(&path, &error))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -186,8 +193,12 @@ mod tests {
         let path = folder.path().join("state");
         let directory = StateDirectory::open(&path).unwrap();
         directory.replace("identity.key", b"secret").unwrap();
-        directory.empty().unwrap();
+        directory.replace(JOURNAL, b"to be undone").unwrap();
+        directory.forget_membership().unwrap();
         assert!(!directory.has("identity.key"));
+        assert!(directory.has(JOURNAL));
+        directory.empty().unwrap();
+        assert!(!directory.has(JOURNAL));
         assert!(directory.has(LOCK));
     }
 }

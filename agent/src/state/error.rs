@@ -26,6 +26,16 @@ pub enum StateError {
         /// Its mode.
         mode: u32,
     },
+    /// The directory is another user's.
+    #[error(
+        "{path} belongs to user {owner}; run it as that user or as root, or give another --state-dir"
+    )]
+    Foreign {
+        /// The directory.
+        path: String,
+        /// Whose it is.
+        owner: u32,
+    },
     /// It cannot be read.
     #[error("cannot read {path}: {reason}; check its owner and mode")]
     Unreadable {
@@ -95,6 +105,7 @@ impl StateError {
             Self::InUse(_) | Self::Joined => Exit::Taken,
             Self::NotJoined => Exit::NotJoined,
             Self::OpenToOthers { .. }
+            | Self::Foreign { .. }
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Damaged { .. } => Exit::Storage,

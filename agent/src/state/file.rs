@@ -5,12 +5,19 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::StateError;
 
 /// The end of the names of files that are being written.
 pub(super) const UNFINISHED: &str = ".new";
+
+/// The file itself is opened, not what a link leads to; and nobody waits for the other end of a pipe.
+pub(super) const ITSELF: i32 = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .bits()
+    .cast_signed();
 
 /// The most that any file of the state directory holds.
 const LARGEST: u64 = tidegate_core::LARGEST_FILE;
@@ -28,11 +35,15 @@ pub(super) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// Writes a new file, in place of whatever lies there: that is nobody's of ours.
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
@@ -60,7 +71,8 @@ pub(super) fn remove(directory: &Path, name: &str) -> Result<(), StateError> {
 pub(super) fn read(directory: &Path, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
     let path = directory.join(name);
     let unreadable = |error: &io::Error| StateError::unreadable(&path, error);
-    let file = match File::open(&path) {
+    let opened = File::options().read(true).custom_flags(ITSELF).open(&path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&error)),

@@ -62,7 +62,7 @@ impl Membership {
             .and_then(|()| identity::store(directory, identity));
         written.inspect_err(|_| {
             // What is left without an identity is no membership.
-            let _ = directory.empty();
+            let _ = directory.forget_membership();
         })
     }
 

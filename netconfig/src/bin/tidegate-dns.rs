@@ -1,5 +1,5 @@
-//! Configures the overlay's names on hosts where systemd-resolved does not keep them. It runs as root, does one
-//! thing and ends: `tidegate-dns up` before the agent's resolver is needed, `tidegate-dns down` after.
+//! Configures the overlay's names on hosts where systemd-resolved does not keep them. It runs as root: `tidegate-dns
+//! keep` as long as names are wanted, whether or not the agent runs; `up` and `down` do one thing and end.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -8,25 +8,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tidegate_netconfig::desired::LinkName;
-use tidegate_netconfig::dns::{self, Domain, Fallback, Outcome};
+use tidegate_netconfig::dns::{self, Domain, Fallback, Outcome, Presence};
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
-usage: tidegate-dns up --interface NAME --domain NETWORK.internal --resolver ADDRESS:PORT [--state DIRECTORY]
+usage: tidegate-dns keep --interface NAME --domain NETWORK.internal --resolver ADDRESS:PORT [--state DIRECTORY]
+       tidegate-dns up --interface NAME --domain NETWORK.internal --resolver ADDRESS:PORT [--state DIRECTORY]
        tidegate-dns down [--interface NAME] [--state DIRECTORY]
 
-up    has names asked at the resolver first, where systemd-resolved is not in charge
+keep  has names asked at the resolver first whenever the interface has its address, until it is told to end
+up    has names asked there now, where systemd-resolved is not in charge
 down  puts everything back as it was, for one interface or for all
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this host allows no mechanism. After 2 and 3 nothing was changed.";
 
 const STATE: &str = "/var/lib/tidegate-dns";
 
+/// What is wanted.
+struct Names {
+    link: LinkName,
+    domain: Domain,
+    resolver: SocketAddr,
+}
+
 enum Order {
-    Up {
-        link: LinkName,
-        domain: Domain,
-        resolver: SocketAddr,
-    },
+    Up(Names),
+    Keep(Names),
     /// One link, or all of them.
     Down(Option<LinkName>),
 }
@@ -48,11 +55,8 @@ async fn main() -> ExitCode {
             Ok(links) => down(&call.state, links),
             Err(error) => complain(1, error),
         },
-        Order::Up {
-            link,
-            domain,
-            resolver,
-        } => up(&call.state, link, &domain, resolver).await,
+        Order::Up(names) => up(&call.state, &names).await,
+        Order::Keep(names) => keep(&call.state, &names).await,
     }
 }
 
@@ -67,12 +71,66 @@ fn down(state: &Path, links: impl IntoIterator<Item = LinkName>) -> ExitCode {
     code
 }
 
-async fn up(state: &Path, link: LinkName, domain: &Domain, resolver: SocketAddr) -> ExitCode {
+/// Up while the resolver's address is there, and down at the end in any case.
+async fn keep(state: &Path, names: &Names) -> ExitCode {
+    let (mut code, ended) = tokio::select! {
+        biased; // or a signal could come before it is heard
+        () = told_to_end() => (ExitCode::SUCCESS, "ends"),
+        code = follow(state, names) => (code, "cannot go on"),
+    };
+    println!("{ended}; names are asked where they were before");
+    if down(state, [names.link.clone()]) != ExitCode::SUCCESS {
+        code = ExitCode::FAILURE;
+    }
+    code
+}
+
+/// Ends only when something fails.
+async fn follow(state: &Path, names: &Names) -> ExitCode {
+    let opened = Presence::open(names.link.clone(), names.resolver.ip());
+    let mut presence = match opened {
+        Ok(presence) => presence,
+        Err(error) => return complain(1, error),
+    };
+    let mut there = presence.look();
+    loop {
+        let done = match &there {
+            Ok(true) => up(state, names).await,
+            Ok(false) => down(state, [names.link.clone()]),
+            Err(error) => complain(1, error),
+        };
+        match there {
+            Ok(was) if done == ExitCode::SUCCESS => there = presence.changed(was).await,
+            _ => return done,
+        }
+    }
+}
+
+async fn told_to_end() {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+async fn up(state: &Path, names: &Names) -> ExitCode {
+    let Names {
+        link,
+        domain,
+        resolver,
+    } = names;
     let mechanism = match dns::choose(&dns::observe().await) {
         Ok(mechanism) => mechanism,
         Err(refusal) => return complain(3, refusal),
     };
-    match Fallback::open(state, link).and_then(|mut names| names.up(mechanism, domain, resolver)) {
+    let opened = Fallback::open(state, link.clone());
+    match opened.and_then(|mut names| names.up(mechanism, domain, *resolver)) {
         Ok(Outcome::Up(mechanism)) => {
             println!("names under {domain} are asked at {resolver}, by {mechanism}")
         }
@@ -91,7 +149,7 @@ fn complain(code: u8, what: impl fmt::Display) -> ExitCode {
 
 impl Call {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let order = words.next().ok_or("say up or down")?;
+        let order = words.next().ok_or("say keep, up or down")?;
         let (mut link, mut domain, mut resolver, mut state) = (None, None, None, None);
         while let Some(option) = words.next() {
             let place = match option.as_str() {
@@ -109,7 +167,8 @@ impl Call {
         let link = link.map(LinkName::new).transpose();
         let link = link.map_err(|error| error.to_string())?;
         let order = match order.as_str() {
-            "up" => Order::up(link, domain, resolver)?,
+            "up" => Order::Up(Names::new(link, domain, resolver)?),
+            "keep" => Order::Keep(Names::new(link, domain, resolver)?),
             "down" if domain.is_none() && resolver.is_none() => Order::Down(link),
             "down" => return Err("down takes only --interface and --state".to_owned()),
             other => return Err(format!("unknown command {other:?}")),
@@ -121,15 +180,15 @@ impl Call {
     }
 }
 
-impl Order {
-    fn up(
+impl Names {
+    fn new(
         link: Option<LinkName>,
         domain: Option<String>,
         resolver: Option<String>,
     ) -> Result<Self, String> {
         let domain = domain.ok_or("--domain is missing")?;
         let resolver = resolver.ok_or("--resolver is missing")?;
-        Ok(Self::Up {
+        Ok(Self {
             link: link.ok_or("--interface is missing")?,
             domain: domain.parse().map_err(|error| format!("{error}"))?,
             resolver: resolver

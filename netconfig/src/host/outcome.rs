@@ -29,6 +29,9 @@ pub enum HostError {
     /// The task that keeps the host has ended.
     #[error("the host's network is not kept any more: restart the service")]
     Stopped,
+    /// Something that we made is still there.
+    #[error("not all of the host's network is as it was: {0}; see to that first")]
+    Left(String),
     /// The kernel does not say which boot this is.
     #[error("cannot read /proc/sys/kernel/random/boot_id ({0}), nothing was changed: mount /proc")]
     Boot(std::io::ErrorKind),
@@ -57,6 +60,18 @@ impl Outcome {
         conflicts
             .chain(problems)
             .chain(self.failures.iter().map(ToString::to_string))
+    }
+
+    /// Whether everything that was ever made on this host is taken back, if nothing was wished.
+    ///
+    /// # Errors
+    /// When something is left, for the next try to take back.
+    pub fn check_undone(&self) -> Result<(), HostError> {
+        if self.settled && self.problems.is_empty() {
+            return Ok(());
+        }
+        let complaints: Vec<String> = self.complaints().collect();
+        Err(HostError::Left(complaints.join("; ")))
     }
 
     /// Whether a part of the wish is left out.

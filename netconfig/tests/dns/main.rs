@@ -5,9 +5,13 @@
 mod crash;
 mod site;
 
-use tidegate_tests::example;
+use std::time::Duration;
+
+use tidegate_tests::{Signal, example, wait_until};
 
 use crate::site::{BEFORE, HELPER, Site, UP, UP6};
+
+const SOON: Duration = Duration::from_secs(15);
 
 #[test]
 fn the_overlays_names_and_all_others_are_found_and_all_is_put_back() {
@@ -57,6 +61,44 @@ fn port_53_leads_to_the_resolver_over_both_protocols_and_families() {
     assert_eq!(ask("@100.64.0.1", "+tcp"), "");
     site.down();
     assert_eq!(site.content(), BEFORE);
+}
+
+#[test]
+fn names_are_asked_only_while_the_interface_has_the_address() {
+    let site = Site::new();
+    let before = site.state();
+    site.node
+        .sh("ip address del 100.64.0.1/16 dev tg0")
+        .unwrap();
+    let keeper = site.keep();
+    let asks = || site.content().contains("nameserver 100.64.0.1");
+    let until = |wanted: bool| {
+        let there = wait_until(SOON, "resolv.conf to follow", || asks() == wanted);
+        assert!(there.is_ok(), "{}: {}", keeper.output(), site.content());
+    };
+    for (appear, vanish) in [
+        (
+            "ip address add 100.64.0.1/16 dev tg0",
+            "ip address del 100.64.0.1/16 dev tg0",
+        ),
+        (
+            "ip address add 100.64.0.1/16 dev tg0",
+            "ip link set tg0 down",
+        ),
+        ("ip link set tg0 up", "ip link del tg0"),
+        (
+            "ip tuntap add tg0 mode tun; ip address add 100.64.0.1/16 dev tg0; ip link set tg0 up",
+            "true",
+        ),
+    ] {
+        assert!(!asks(), "before {appear}");
+        site.node.sh(appear).unwrap();
+        until(true);
+        site.node.sh(vanish).unwrap();
+        until(vanish == "true");
+    }
+    assert!(keeper.stop_with(Signal::SIGTERM).is_ok());
+    assert_eq!(site.state(), before);
 }
 
 #[test]

@@ -60,6 +60,13 @@ impl Site {
         self.node.command(HELPER).args(words).output().unwrap()
     }
 
+    /// The helper that goes on until it is stopped.
+    pub(crate) fn keep(&self) -> Process {
+        let words = UP.replacen("up", "keep", 1);
+        let helper = self.node.command(HELPER).args(words.split_whitespace());
+        helper.spawn().unwrap()
+    }
+
     pub(crate) fn up(&self) {
         let output = self.helper(UP);
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use tidegate_tests::{binary, debs};
+use tidegate_tests::{binary, debs, wait_until};
 
-use crate::site::{Site, UP};
+use crate::site::{SOON, Site, UP};
 
 #[test]
 fn without_resolved_each_fallback_works_and_is_undone() {
@@ -46,6 +46,12 @@ fn check_not_taken(site: &Site) {
     assert_eq!(site.file_state(), before);
 }
 
+fn start(site: &Site) {
+    site.sh("systemctl start tidegate-dns@tg0");
+    let found = wait_until(SOON, "names to be found", || site.finds_both());
+    assert!(found.is_ok(), "{}", site.log("tidegate-dns@tg0"));
+}
+
 /// The block outlives a boot; the unit that runs first at the next one takes it out, and the other puts it in again.
 fn check_reboot(site: &mut Site) {
     for unit in ["tidegate-dns@.service", "tidegate-dns-restore.service"] {
@@ -61,16 +67,23 @@ fn check_reboot(site: &mut Site) {
     site.sh(
         "printf 'DOMAIN=demo.internal\\nRESOLVER=100.64.0.1:5300\\n' >/etc/tidegate/dns-tg0.conf",
     );
-    site.sh("systemctl daemon-reload; systemctl enable --quiet tidegate-dns-restore");
+    let wanted =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd/sysinit.target.conf");
+    site.sh("mkdir -p /etc/systemd/system/sysinit.target.d");
+    site.machine
+        .copy(
+            &wanted,
+            "/etc/systemd/system/sysinit.target.d/tidegate.conf",
+        )
+        .unwrap();
+    site.sh("systemctl daemon-reload");
     let before = site.file_state();
-    site.sh("systemctl start tidegate-dns@tg0");
-    assert!(site.finds_both(), "{}", site.log("tidegate-dns@tg0"));
+    start(site);
     // As a power cut: nothing is told to end.
     site.machine.reboot_at_once().unwrap();
     assert_eq!(site.file_state(), before);
     site.connect();
-    site.sh("systemctl start tidegate-dns@tg0");
-    assert!(site.finds_both(), "{}", site.log("tidegate-dns@tg0"));
+    start(site);
     site.sh("systemctl stop tidegate-dns@tg0");
     assert_eq!(site.file_state(), before);
     site.machine.reboot().unwrap();

@@ -13,6 +13,7 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
             "usr/lib/systemd/system/tidegate.service",
             "usr/lib/systemd/system/tidegate-dns@.service",
             "usr/lib/systemd/system/tidegate-dns-restore.service",
+            "usr/lib/systemd/system/sysinit.target.d/tidegate.conf",
             "usr/lib/sysusers.d/tidegate.conf",
             "usr/lib/tmpfiles.d/tidegate.conf",
             "usr/share/polkit-1/rules.d/50-tidegate.rules",
@@ -111,7 +112,7 @@ fn rpms_have_the_scripts_that_the_debs_have() {
             assert!(said.contains(part), "{said}");
         }
         assert!(said.contains(&format!("systemd-sysusers {name}.conf")));
-        assert!(said.contains("disable --now"));
+        assert!(said.contains("systemctl --quiet disable"));
         let configs = run(Command::new("rpm")
             .args(["--query", "--configfiles", "--package"])
             .arg(package(NOW, name, "rpm")));

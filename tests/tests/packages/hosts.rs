@@ -25,6 +25,7 @@ pub(crate) struct Site {
 fn a_network_lives_on_packages_from_install_to_purge() {
     let mut site = Site::boot();
     site.install();
+    site.remove_where_rights_are_missing();
     site.found();
     site.lend_the_tls_key();
     site.join();
@@ -83,7 +84,22 @@ impl Site {
         let folder = self
             .b
             .sh("stat -c '%a %U %G' /run/wireguard /var/lib/tidegate");
-        assert_eq!(folder, "770 root tidegate\n700 tidegate tidegate\n");
+        assert_eq!(folder, "755 tidegate root\n700 tidegate tidegate\n");
+        // Whoever may look at the status may plant no socket for `wg` to send private keys to.
+        let plant =
+            "setpriv --reuid=nobody --regid=tidegate --clear-groups touch /run/wireguard/wg0.sock";
+        assert!(!self.b.can(plant));
+    }
+
+    /// As where an image is made, and where somebody has deleted the user.
+    fn remove_where_rights_are_missing(&self) {
+        let b = &self.b;
+        b.sh("setpriv --bounding-set=-net_admin apt-get --quiet --yes remove tidegate");
+        b.install(&[&package(NOW, "tidegate", "deb")]);
+        b.sh("userdel tidegate");
+        b.apt("remove tidegate");
+        b.install(&[&package(NOW, "tidegate", "deb")]);
+        assert_eq!(b.network(), self.before);
     }
 
     fn join(&self) {
@@ -215,8 +231,10 @@ impl Site {
     }
 
     fn remove(&self) {
+        self.opt_in_to_the_fallback();
         self.b.apt("remove tidegate");
-        assert!(!self.b.can("pgrep -x tidegate"));
+        assert!(!self.b.can("pgrep tidegate"));
+        assert_eq!(self.b.sh("find /etc/systemd -iname '*tidegate*'"), "");
         let settled = wait_until(SOON, "the host's network to be as before", || {
             self.b.network() == self.before
         });
@@ -232,6 +250,14 @@ impl Site {
             self.b.sh("systemctl is-system-running || true").trim(),
             "running"
         );
+    }
+
+    /// Names on a host that may lose systemd-resolved one day; until then that is in charge.
+    fn opt_in_to_the_fallback(&self) {
+        let b = &self.b;
+        b.sh("printf 'DOMAIN=demo.internal\\nRESOLVER=10.211.0.3:5300\\n' >/etc/tidegate/dns-tidegate.conf");
+        b.sh("systemctl enable --quiet --now tidegate-dns@tidegate");
+        assert_eq!(b.unit("active", "tidegate-dns@tidegate"), "active");
     }
 
     fn purge(&self) {

@@ -48,8 +48,8 @@ fn bills_of_materials_are_valid_and_name_what_is_linked() {
             .map(|one| one["name"].as_str().unwrap())
             .collect();
         let (linked, foreign) = match program {
-            "tidegate" => (["boringtun", "tidegate-core", "rustls"], "sqlx"),
-            _ => (["sqlx", "tidegate-proto", "rustls"], "boringtun"),
+            "tidegate" => (["boringtun", "tidegate-core", "rust-std"], "sqlx"),
+            _ => (["sqlx", "tidegate-proto", "sqlite"], "boringtun"),
         };
         assert!(linked.iter().all(|one| names.contains(one)), "{names:?}");
         assert!(!names.contains(&foreign) && !names.contains(&"proptest"));

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -31,6 +32,7 @@ struct Tryout {
 struct Service {
     host: Host,
     root: PathBuf,
+    confined: Vec<String>,
     process: Process,
 }
 
@@ -111,16 +113,13 @@ impl Tryout {
             }
             entry => entry,
         };
-        let process = host
-            .command("chroot")
-            .arg(&root)
-            .args(confined(service))
-            .args(entry)
-            .spawn()
-            .unwrap();
+        let confined = confined(service);
+        let inside = host.command("chroot").arg(&root).args(&confined);
+        let process = inside.args(entry).spawn().unwrap();
         Service {
             host,
             root,
+            confined,
             process,
         }
     }
@@ -180,15 +179,19 @@ impl Tryout {
 
 impl Service {
     fn exec(&self, line: &str) -> bool {
+        self.run(&["/bin/sh", "-euc", line])
+    }
+
+    /// Runs a command as `exec` of an engine does: with the rights of the service.
+    fn run<A: AsRef<OsStr>>(&self, words: &[A]) -> bool {
         let inside = self.host.command("chroot").arg(&self.root);
-        inside.args(["/bin/sh", "-euc", line]).run().is_ok()
+        inside.args(&self.confined).args(words).run().is_ok()
     }
 
     /// Whether it passes the test that the file has for it.
     fn health(&self, name: &str, tryout: &Tryout) -> bool {
         let test = words(&tryout.service(name)["healthcheck"]["test"]);
-        let inside = self.host.command("chroot").arg(&self.root);
-        inside.args(&test[1..]).run().is_ok()
+        self.run(&test[1..])
     }
 
     fn said(&self) -> String {
@@ -230,12 +233,14 @@ fn confined(service: &Value) -> Vec<String> {
     words.push(format!("--bounding-set=-all{rights}"));
     if service["image"] == "tidegate-authority" {
         let user = "tidegate-authority";
-        words.extend([
-            format!("--reuid={user}"),
-            format!("--regid={user}"),
-            "--clear-groups".to_owned(),
-        ]);
+        words.extend([format!("--reuid={user}"), format!("--regid={user}")]);
     }
+    let groups = self::words(&service["group_add"]);
+    words.push(if groups.is_empty() {
+        "--clear-groups".to_owned()
+    } else {
+        format!("--groups={}", groups.join(","))
+    });
     words.push("--".to_owned());
     words
 }

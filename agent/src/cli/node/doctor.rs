@@ -1,13 +1,13 @@
 //! `doctor`: looks at everything that a node needs of its host, and says how to put right what is not.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use tidegate::config::{CONFIG, Config};
 use tidegate::exit::Exit;
-use tidegate::local::{Level, PlaneView, Reply, Request};
+use tidegate::local::{Level, PlaneView, Reply, Request, StatusView};
 use tidegate::privileges;
 use tidegate_netconfig::dns;
 use tidegate_netconfig::preflight::{TUN, check_tun};
@@ -92,7 +92,7 @@ pub(super) fn examine(config: &Config, talk: &Talk) -> Vec<Finding> {
         ),
         clock(status.map(|status| (status.clock.source.as_str(), status.clock.wall_ahead_ms))),
         mtu(config),
-        names(config),
+        names(config, status.map(|status| &**status)),
         firewall(config),
         match &daemon {
             Ok(_) => good("daemon", "it answers"),
@@ -143,7 +143,9 @@ fn fix(check: &str) -> Option<&'static str> {
         "clock" => "timedatectl set-ntp true",
         "storage" => "make room, or repair the disk under the state directory: df -h, dmesg",
         "documents" => "ask the network's operators; `tidegate status` names what was refused",
-        "names" => "systemctl enable --now systemd-resolved, or see tidegate-dns(8)",
+        "names" => {
+            "systemctl enable --now systemd-resolved, or what `dns` above says; see tidegate-dns(8)"
+        }
         _ => return None,
     })
 }
@@ -295,7 +297,7 @@ fn links() -> Vec<(String, u32)> {
         .collect()
 }
 
-fn names(config: &Config) -> Finding {
+fn names(config: &Config, status: Option<&StatusView>) -> Finding {
     if !config.dns {
         return good("dns", "names of nodes are not wanted here (dns = false)");
     }
@@ -311,10 +313,30 @@ fn names(config: &Config) -> Finding {
             name: "dns",
             level: Level::Degraded,
             detail: format!("systemd-resolved is not in charge here; names need {mechanism}"),
-            fix: Some("systemctl enable --now tidegate-dns@tidegate".to_owned()),
+            fix: Some(fallback(config, status)),
         },
         Err(refusal) => bad("dns", refusal, "see tidegate-dns(8)"),
     }
+}
+
+/// The commands that configure names without systemd-resolved.
+fn fallback(config: &Config, status: Option<&StatusView>) -> String {
+    let certificate = status.and_then(|status| status.certificate.as_ref());
+    let address = certificate.and_then(|own| own.addresses.first());
+    match (status, address) {
+        (Some(status), Some(address)) => {
+            let resolver = SocketAddr::new(*address, config.dns_port);
+            opting_in(config.interface.as_str(), &status.network, resolver)
+        }
+        _ => "start the daemon, then look here again for the commands".to_owned(),
+    }
+}
+
+/// Writes the settings of `tidegate-dns@`, and enables it.
+fn opting_in(link: &str, network: &str, resolver: SocketAddr) -> String {
+    format!(
+        "printf 'DOMAIN=%s\\nRESOLVER=%s\\n' {network}.internal {resolver} >/etc/tidegate/dns-{link}.conf && systemctl enable --now tidegate-dns@{link}"
+    )
 }
 
 /// A firewall that drops by default needs a rule for our port; we look, and never touch it.
@@ -373,5 +395,26 @@ fn bad(name: &'static str, detail: impl ToString, fix: &str) -> Finding {
         level: Level::Unhealthy,
         fix: Some(fix.to_owned()),
         ..good(name, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fix_for_names_writes_the_settings_that_the_unit_reads() {
+        let fix = opting_in("tidegate", "demo", "[fd12::1]:5300".parse().unwrap());
+        let (write, rest) = fix.split_once(" >").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        let written = shell.args(["-c", write]).output().unwrap().stdout;
+        assert_eq!(written, b"DOMAIN=demo.internal\nRESOLVER=[fd12::1]:5300\n");
+        let unit = include_str!("../../../../packaging/systemd/tidegate-dns@.service");
+        let (file, enable) = rest.split_once(" && ").unwrap();
+        assert!(unit.contains(&format!(
+            "EnvironmentFile={}",
+            file.replace("tidegate.conf", "%i.conf")
+        )));
+        assert!(enable.ends_with("tidegate-dns@tidegate"));
     }
 }

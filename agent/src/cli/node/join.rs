@@ -1,6 +1,5 @@
 //! `join`: from an invite to a node that runs.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,13 +8,11 @@ use tidegate::admin::read_genesis;
 use tidegate::config::STATE;
 use tidegate::exit::Exit;
 use tidegate::join::{Guide, Joined, Wanted, join};
+use tidegate::owner::{Owner, as_owner};
 use tidegate::state::{PENDING, StateDirectory};
 use tidegate_proto::{Invite, NodeName, Origin, Prefix};
 
 use crate::cli::{Failure, print};
-
-/// The user that the daemon's systemd unit has.
-const USER: &str = "tidegate";
 
 /// Joins a network.
 #[derive(Args, Debug)]
@@ -51,32 +48,42 @@ impl Join {
             routes: self.routes.clone(),
         };
         let fresh = !self.state_dir.exists();
-        let joined = self.join(guide, wanted).inspect_err(|_| {
+        if fresh {
+            self.make_directory()?;
+        }
+        let join = || self.join(guide, wanted);
+        let joined = as_owner(&self.state_dir, join)?.inspect_err(|_| {
             if fresh && !self.state_dir.join(PENDING).exists() {
                 // Nothing but the lock is in it.
                 let _ = std::fs::remove_dir_all(&self.state_dir);
             }
         })?;
         print(&said(&joined))?;
-        hand_over(&self.state_dir)?;
         self.start(&joined)
     }
 
+    /// It belongs to the service's user, as whom the daemon runs, where there is one.
+    fn make_directory(&self) -> Result<(), Failure> {
+        let Some(owner) = Owner::service() else {
+            return Ok(());
+        };
+        let made = owner.make_folder(&self.state_dir, 0o700);
+        made.map_err(|error| Failure {
+            exit: Exit::Storage,
+            message: format!(
+                "cannot make {}: {error}; give another --state-dir",
+                self.state_dir.display()
+            ),
+        })
+    }
+
     fn join(&self, guide: Guide, wanted: Wanted) -> Result<Joined, Failure> {
-        let directory = StateDirectory::open(&self.state_dir).map_err(|error| Failure {
-            exit: error.exit(),
-            message: error.to_string(),
-        })?;
+        let directory = StateDirectory::open(&self.state_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Failure::new)?;
-        runtime
-            .block_on(join(&directory, guide, wanted))
-            .map_err(|error| Failure {
-                exit: error.exit(),
-                message: error.to_string(),
-            })
+        Ok(runtime.block_on(join(&directory, guide, wanted))?)
     }
 
     fn guide(&self) -> Result<Guide, Failure> {
@@ -135,51 +142,4 @@ fn own_name() -> Result<NodeName, Failure> {
         exit: Exit::Usage,
         message: format!("this host's name cannot be a node's ({error}); give one with --name"),
     })
-}
-
-/// Gives the files to the service's user, as whom the daemon runs, where there is one and we may.
-fn hand_over(directory: &Path) -> Result<(), Failure> {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let Some((user, group)) = ids_of(&users, USER) else {
-        return Ok(());
-    };
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let give = |path: &Path| {
-        std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(|error| Failure {
-            exit: Exit::Storage,
-            message: format!("cannot give {} to {USER}: {error}", path.display()),
-        })
-    };
-    for entry in std::fs::read_dir(directory).map_err(Failure::new)? {
-        let entry = entry.map_err(Failure::new)?;
-        if entry
-            .metadata()
-            .is_ok_and(|data| data.is_file() && data.uid() == 0)
-        {
-            give(&entry.path())?;
-        }
-    }
-    give(directory)
-}
-
-fn ids_of(users: &str, name: &str) -> Option<(u32, u32)> {
-    users.lines().find_map(|line| {
-        let fields: Vec<_> = line.split(':').collect();
-        let ids = (fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?);
-        (fields.first() == Some(&name)).then_some(ids)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_is_found_by_its_whole_name() {
-        let users = "root:x:0:0:root:/root:/bin/sh\ntidegate-dns:x:7:7::/:/bin/false\ntidegate:x:997:996::/:/bin/false\n";
-        assert_eq!(ids_of(users, USER), Some((997, 996)));
-        assert_eq!(ids_of("", USER), None);
-    }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 use tidegate::config::SOCKET;
 use tidegate::exit::Exit;
-use tidegate::local::{Client, ClientError, NodeState, Reply, Request, StatusView};
+use tidegate::local::{Client, NodeState, Reply, Request, StatusView};
 
 use super::Failure;
 
@@ -80,14 +80,5 @@ fn exit_of(state: NodeState) -> Exit {
         NodeState::LeaseEnded => Exit::LeaseEnded,
         NodeState::Expired => Exit::Expired,
         NodeState::Untrusted => Exit::Untrusted,
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        Self {
-            exit: error.exit(),
-            message: error.to_string(),
-        }
     }
 }

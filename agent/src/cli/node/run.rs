@@ -7,9 +7,11 @@ use serde::Serialize;
 use tidegate::config::{CONFIG, SOCKET, STATE};
 use tidegate::daemon;
 use tidegate::local::{Client, ClientError, Reply, Request};
+use tidegate::owner::as_owner;
 use tidegate::state::{Membership, StateDirectory, StateError};
 use tidegate_netconfig::Host;
 use tidegate_netconfig::desired::Marks;
+use tidegate_netconfig::host::JOURNAL;
 
 use super::{Talk, odd};
 use crate::cli::Failure;
@@ -35,10 +37,7 @@ impl Run {
             state: self.state_dir,
             socket: self.socket,
         };
-        daemon::run(options).map_err(|error| Failure {
-            exit: error.exit(),
-            message: error.to_string(),
-        })
+        Ok(daemon::run(options)?)
     }
 }
 
@@ -99,7 +98,9 @@ impl Leave {
         match Client::new(&self.talk.socket).ask(&Request::Leave {}) {
             Ok(Reply::Done) => {}
             Ok(_) => return Err(odd()),
-            Err(ClientError::NoDaemon { .. }) => self.leave_alone()?,
+            Err(ClientError::NoDaemon { .. }) => {
+                as_owner(&self.state_dir, || self.leave_alone())??;
+            }
             Err(error) => return Err(error.into()),
         }
         self.talk.show(&Done { done: true }, || {
@@ -108,22 +109,26 @@ impl Leave {
         })
     }
 
-    /// Without a daemon: undoes what it has left, and erases the identity.
+    /// Without a daemon: undoes what it has left, and erases the identity. What cannot be undone yet is not forgotten.
     fn leave_alone(&self) -> Result<(), Failure> {
-        let refused = |error: StateError| Failure {
-            exit: error.exit(),
-            message: error.to_string(),
-        };
-        let directory = StateDirectory::open(&self.state_dir).map_err(refused)?;
-        let joined = Membership::check_none(&directory).is_err();
-        Host::open(directory.path(), Marks::default())
-            .and_then(|mut host| host.undo())
-            .map_err(Failure::new)?;
-        directory.empty().map_err(refused)?;
+        if !self.state_dir.exists() {
+            return Err(StateError::NotJoined.into());
+        }
+        let directory = StateDirectory::open(&self.state_dir)?;
+        let joined = Membership::check_none(&directory).is_err() || directory.has(JOURNAL);
+        Host::open(directory.path(), Marks::default())?
+            .undo()?
+            .check_undone()
+            .map_err(|error| {
+                Failure::new(format!(
+                    "nothing is erased: {error}; then run: tidegate leave"
+                ))
+            })?;
+        directory.empty()?;
         if joined {
             Ok(())
         } else {
-            Err(refused(StateError::NotJoined))
+            Err(StateError::NotJoined.into())
         }
     }
 }
