@@ -31,18 +31,26 @@ pub(crate) struct Drawing {
     pub(crate) since: Revision,
 }
 
-/// Members without a grant for this drawing of the epoch, at most `limit`; only `node`, where one is given.
+/// Which members are meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whom {
+    /// This one.
+    Only(NodeId),
+    /// Those behind this one in the order of ids, or all.
+    Behind(Option<NodeId>),
+}
+
+/// Members without a grant for this drawing of the epoch, the first `limit` of those that are meant.
 pub(crate) async fn missing(
     connection: &mut Connection,
     drawing: Drawing,
     now: UnixTime,
-    node: Option<NodeId>,
+    whom: Whom,
     limit: u32,
 ) -> Result<Vec<Recipient>, StoreError> {
-    let only = if node.is_some() {
-        "nodes.node = $6"
-    } else {
-        "$6 IS NULL"
+    let (only, node) = match whom {
+        Whom::Only(node) => ("nodes.node = $6", Some(node)),
+        Whom::Behind(node) => ("nodes.node > $6", node),
     };
     let text = AssertSqlSafe(format!(
         "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
@@ -56,7 +64,7 @@ pub(crate) async fn missing(
         now.stored(),
         drawing.since.stored(),
         i64::from(limit),
-        node.map(|node| node.as_bytes().to_vec())
+        node.map_or_else(Vec::new, |node| node.as_bytes().to_vec())
     );
     let recipient = |row: Row| {
         Ok(Recipient {
