@@ -234,8 +234,12 @@ impl Authority {
         Ok(young.then_some(signed))
     }
 
-    /// Gives a member keys that it has proved to hold. A new WireGuard key puts every certificate over the one before on
-    /// the list. Grants are sealed anew: to the new sealing key, under the new serial.
+    /// Gives a member keys that it has proved to hold. Grants are sealed anew: to the new sealing key, under the new serial.
+    ///
+    /// A new WireGuard key puts every certificate over the one before on the list: a peer that knows only those would go on
+    /// talking to whoever holds the old key. A new sealing key alone does not. Peers have no use for it: it takes no
+    /// address and makes no tunnel, only the authority seals to it, and from here on to the new one. It changes with every
+    /// renewal, so that an entry for each would fill the list and hide what it is for.
     async fn change_keys(
         &self,
         tx: &mut Tx,
@@ -292,3 +296,5 @@ impl Authority {
         Ok(())
     }
 }
+        // Whoever has the old keys may have what was sealed to them, of an epoch that has not begun.
+        self.redraw_ahead::<NodeError>(tx).await?;

@@ -5,7 +5,7 @@ use tidegate_proto::{EpochNumber, EpochSecret, EpochSettings, EpochWindow, UnixT
 use super::audit::{Entry, Event};
 use super::authority::rng;
 use super::{Actor, Authority, Caller, EpochError, EpochView, Operation};
-use crate::signer::SecretPlace;
+use crate::signer::{SecretPlace, SignerError};
 use crate::store::epoch::Epoch;
 use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
@@ -93,7 +93,10 @@ impl Authority {
     }
 
     /// Draws the secret of every epoch that has not begun again: who is out now may hold the one before.
-    pub(super) async fn redraw_ahead(&self, tx: &mut Tx) -> Result<(), super::MembershipError> {
+    pub(super) async fn redraw_ahead<E>(&self, tx: &mut Tx) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SignerError>,
+    {
         let now = tx.now();
         for mut ahead in epoch::live(tx.connection(), now).await? {
             if ahead.starts <= now {
@@ -106,8 +109,8 @@ impl Authority {
                 redraw: ahead.redraw,
             };
             ahead.secret = self.draw_secret(place).map_err(|error| match error {
-                EpochError::Signer(error) => super::MembershipError::from(error),
-                other => StoreError::Failed(other.to_string()).into(),
+                EpochError::Signer(error) => E::from(error),
+                other => E::from(StoreError::Failed(other.to_string())),
             })?;
             epoch::redraw(tx.connection(), &ahead).await?;
             let entry = Entry::new(Event::EpochRedrawn, &Actor::System, ahead.number);

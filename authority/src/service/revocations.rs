@@ -118,7 +118,7 @@ impl Authority {
             (status, revoke.reason, now, None);
         grant::withdraw(tx.connection(), node.node).await?;
         self.touch(tx, &mut node).await?;
-        self.redraw_ahead(tx).await?;
+        self.redraw_ahead::<MembershipError>(tx).await?;
         self.open_revocation(tx, &node, revoke.kind, caller).await
     }
 
