@@ -108,7 +108,7 @@ objects! {
     }
     Recovered { awaited: u32 }
     RecoveryView {
-        backup_at: UnixTime, since: UnixTime, reported: u32, awaited: BoundedList<NodeId, 10_000>,
+        backup_at: UnixTime, since: UnixTime, reported: u32, ends: RecoveryEnd, awaited: BoundedList<NodeId, 10_000>,
     }
     AuditPage { records: BoundedList<Chained, 1000>, next: Option<Sequence> }
     Chained { record: Record, hash: Digest }
