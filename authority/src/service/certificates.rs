@@ -4,7 +4,7 @@ use tidegate_proto::api::Renew;
 use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{
     Certificate, EpochCeilings, NodeId, NodeKeys, RevocationEntry, RevocationKind, RevocationList,
-    SignError, Signed, Span, UnixTime,
+    Roster, SignError, Signed, Span, UnixTime,
 };
 
 use super::audit::{Entry, Event};
@@ -220,6 +220,12 @@ impl Authority {
         let young_for = self
             .settings(tx.connection())
             .await?
+        let now = tx.now();
+        if node.not_after <= Some(now)
+            && node::are_as_many(tx.connection(), Roster::MOST_ENTRIES, now).await?
+        {
+            return Err(NodeError::Keys(EnrollError::NetworkFull)); // its place was taken meanwhile
+        }
             .certificate
             .divided_by(100);
         let Some(signed) = certificate::load(tx.connection(), serial).await? else {

@@ -9,8 +9,6 @@ use tidegate_proto::{
 
 use super::addresses::ADDRESS_HELD;
 use super::audit::{Entry, Event};
-use super::bounds::status;
-
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
 };
@@ -187,7 +185,12 @@ impl Authority {
         self.record(tx, entry).await?;
         self.has_work(tx);
         let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
-        status(current.place, &progress, view.bound, trusts_rtc)
+        Ok(RevocationStatus::new(
+            current.place,
+            &progress,
+            view.bound,
+            trusts_rtc,
+        ))
     }
 
     /// Ends a suspension, or lets a revoked or denied node come back with new keys.
