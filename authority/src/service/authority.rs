@@ -123,6 +123,11 @@ pub(crate) struct Inner {
     pub(crate) whereabouts: Whereabouts,
     pub(crate) pulse: Mutex<Pulse>,
     /// When what has passed was last forgotten, in milliseconds.
+    pub(crate) pace: Mutex<Pace>,
+    /// Held by whoever looks whether the time was set ahead, so that the ledger is moved along once.
+    pub(crate) pacing: tokio::sync::Mutex<()>,
+    /// The genesis revision under which every member's certificate counts.
+    pub(crate) reissued: AtomicU64,
     pub(crate) forgotten_at: AtomicU64,
     pub(crate) alarms: Mutex<Alarms>,
     /// Tokens used since that was last written.
@@ -176,6 +181,7 @@ impl Authority {
             forgotten_at: AtomicU64::new(0),
             alarms: Mutex::default(),
             used: Mutex::default(),
+            reissued: AtomicU64::new(0),
             audit_head: watch::Sender::new(Sequence::default()),
         }));
         authority.keep_fresh(fresh).await?;

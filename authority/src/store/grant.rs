@@ -222,6 +222,17 @@ pub(crate) async fn withdraw(connection: &mut Connection, node: NodeId) -> Resul
     Ok(())
 }
 
+/// Takes back what anybody could still ask for of an epoch.
+pub(crate) async fn withdraw_all(
+    connection: &mut Connection,
+    epoch: EpochNumber,
+) -> Result<(), StoreError> {
+    sql!("DELETE FROM grants WHERE epoch = $1", epoch.stored())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Forgets grants of epochs that have ended, and releases that nobody could use after `before`.
 pub(crate) async fn forget(
     connection: &mut Connection,
