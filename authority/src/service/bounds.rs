@@ -86,20 +86,20 @@ impl Authority {
         &self,
         tx: &mut Tx,
     ) -> Result<(), E> {
-        let now = tx.now();
+        let now = self.pace().kept_to();
         let unaccounted = unaccounted(tx.connection(), now).await?;
         for kept in revocation::open(tx.connection()).await? {
-            let list = kept.view.list;
+            let (list, told) = (kept.view.list, kept.view.bound);
             let last = holder::last_stop(tx.connection(), list).await?;
-            let fallen = last.max(unaccounted);
-            let told = kept.view.bound.zip(fallen);
-            let bound = told.map(|(told, fallen)| told.min(fallen));
-            let Some(bound) = bound.filter(|bound| *bound > now) else {
+            // A clock that was set ahead has holders stop later than was told; what is not in the ledger is no news.
+            let open_until = last.max(told.min(unaccounted));
+            if told.is_none() || open_until <= Some(now) {
                 self.settle(tx, &kept).await?;
                 continue;
-            };
-            if Some(bound) < kept.view.bound {
-                revocation::publish(tx.connection(), list, Some(bound)).await?;
+            }
+            let bound = told.min(last.max(unaccounted));
+            if bound < told {
+                revocation::publish(tx.connection(), list, bound).await?;
             }
             self.note_overdue(tx, &kept).await?;
         }

@@ -13,13 +13,14 @@ const ROUND: Span = Span::from_secs(5);
 const GATHER: Duration = Duration::from_millis(20);
 
 impl Authority {
-    /// Does what is due: keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
+    /// Does what is due: looks after the clock, keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
     /// forgets what has passed. What fails keeps nothing else from being done. Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
         if self.recovery().await?.is_some() {
             return Ok(self.clock().now() + ROUND); // nothing is due before it is over
         }
         let done = [
+            self.keep_pace().await.map_err(EpochError::from),
             self.keep_documents().await,
             self.effect(async move |this, tx| this.open_due(tx).await)
                 .await,

@@ -27,7 +27,7 @@ impl Authority {
         E: From<StoreError> + From<SignError>,
     {
         let (now, trust) = (tx.now(), self.trust());
-        list::expire(tx.connection(), now).await?;
+        list::expire(tx.connection(), self.pace().sure()).await?;
         let entries = list::entries(tx.connection()).await?;
         let document = RevocationList {
             network: self.network(),
@@ -83,6 +83,7 @@ impl Authority {
         revoke: Revoke,
         caller: Caller,
     ) -> Result<RevocationStatus, MembershipError> {
+        self.keep_pace().await?; // the bound is computed from a ledger that the clock has not left behind
         self.effect(async move |this, tx| this.revoke_within(tx, node, revoke, &caller).await)
             .await
     }
@@ -128,7 +129,7 @@ impl Authority {
         revoke: &Revoke,
     ) -> Result<(), MembershipError> {
         let now = tx.now();
-        list::expire(tx.connection(), now).await?;
+        list::expire(tx.connection(), self.pace().sure()).await?;
         let entry = RevocationEntry {
             identity: node.identity,
             serials_up_to: node.serial.unwrap_or_default(),

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 use tidegate_proto::bound::Release;
 use tidegate_proto::{
     Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, Revision, SealingPublicKey, Serial,
-    Signed, UnixTime,
+    Signed, Span, UnixTime,
 };
 
 use super::{Connection, Counted, Row, StoreError, corrupt, sql};
@@ -247,6 +247,20 @@ pub(crate) async fn forget(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Has every release that still counted at `since` count for longer by `step`.
+pub(crate) async fn postpone(
+    connection: &mut Connection,
+    since: UnixTime,
+    step: Span,
+) -> Result<(), StoreError> {
+    let text = "UPDATE releases SET stopped_at = stopped_at + $2 WHERE stopped_at > $1";
+    let step = UnixTime::default() + step;
+    sql!(text, since.stored(), step.stored())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
