@@ -238,7 +238,7 @@ async fn b8_a_succession_that_lowers_the_ceilings_leaves_nobody_without_rules_ce
     let grants: Vec<_> = grants.map(Result::unwrap).collect();
     assert!(grants.len() == 1 && grants[0].epoch > before.number);
     let lowered = "SELECT COUNT(*) FROM audit WHERE event = 'policy.signed-anew'
-                   AND CAST(record AS TEXT) LIKE '%epoch 1h to 10m, offline tolerance 1h to 10m, certificate 1d to 2h%'";
+                   AND CAST(record AS TEXT) LIKE '%epoch 1h to 10m, lead 12m to 2m, offline tolerance 1h to 10m, certificate 1d to 2h%'";
     assert_eq!(world.count(lowered).await, 1);
     let issued = "SELECT COUNT(*) FROM certificates";
     let count = world.count(issued).await;
