@@ -55,7 +55,7 @@ pub mod signer;
 pub mod store;
 mod tls_key;
 
-pub use clock::{Clock, Hand};
+pub use clock::{Clock, Hand, Sample};
 pub use data_dir::{DataDir, DataDirError, ReloadError, Work, WorkLock};
 pub use file::{FileError, shown};
 pub use fingerprint::{Fingerprint, FingerprintError};

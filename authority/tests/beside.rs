@@ -111,7 +111,7 @@ fn backup_succession_and_export_go_on_beside_a_server_and_a_second_one_does_not(
     let mut restored = Server::start(&folder, "back");
     let log = restored.says("listening");
     assert!(
-        log.contains("nothing is issued until the nodes have reported"),
+        log.contains("nothing is issued until a sovereign ends the recovery"),
         "{log}"
     );
     restored.stop();

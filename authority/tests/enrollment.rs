@@ -5,8 +5,8 @@ mod support;
 
 use support::{START, TestNode, World, operator, revoke, set};
 use tidegate_authority::service::{
-    AccessError, Approval, EnrollError, InviteError, Limits, MembershipError, NewInvite, NodeRef,
-    NodeStatus,
+    AccessError, Approval, Coded as _, EnrollError, InviteError, Limits, MembershipError,
+    NewInvite, NodeError, NodeRef, NodeStatus,
 };
 use tidegate_proto::api::Enrolled;
 use tidegate_proto::*;
@@ -413,4 +413,43 @@ async fn routes_never_cover_the_overlay() {
         Err(EnrollError::Route("10.211.3.0/24".parse().unwrap()))
     );
     assert_eq!(world.clock.now(), START);
+}
+
+/// As many as a roster and a revocation's answer can name.
+#[tokio::test]
+async fn a_network_that_is_full_takes_nobody_in_and_says_what_helps() {
+    let mut world = World::new().await;
+    let early = world.member("early").await;
+    world.hand.advance(Span::from_hours(25)); // its certificate ends, and others take the place
+    let ends = world.clock.now() + Span::from_hours(1);
+    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000),
+         ids(id) AS (SELECT CAST(printf('%016d', i) AS BLOB) FROM n)
+         INSERT INTO nodes (node, identity, key_id, name, status, reason, since, wireguard, sealing, roles, tags,
+             wanted_routes, routes, not_after, keys_changed_at, changed, described, enrolled_at)
+         SELECT id, id, id, 'n', 'allowed', '', 0, id, id, '[]', '[]', '[]', '[]', $1, 0, 0, 0, 0 FROM ids";
+    let inserted = sqlx::query(insert).bind(ends.as_millis() as i64);
+    inserted.execute(&mut world.database().await).await.unwrap();
+    let late = world.node();
+    let token = world.invite(1).await;
+    let refused = late
+        .join(&world.authority, "late", Some(token.clone()))
+        .await;
+    assert_eq!(refused, Err(EnrollError::NetworkFull));
+    assert_eq!(EnrollError::NetworkFull.code(), "network-full");
+    assert!(EnrollError::NetworkFull.to_string().contains("10000"));
+    assert_eq!(
+        early.renew(&world.authority).await,
+        Err(NodeError::Keys(EnrollError::NetworkFull))
+    );
+    let gone = "UPDATE nodes SET status = 'revoked' WHERE node = CAST(printf('%016d', 7) AS BLOB)";
+    let gone = sqlx::query(gone)
+        .execute(&mut world.database().await)
+        .await
+        .unwrap();
+    assert_eq!(gone.rows_affected(), 1);
+    late.join(&world.authority, "late", Some(token))
+        .await
+        .unwrap();
+    world.hand.advance(Span::from_hours(2));
+    early.renew(&world.authority).await.unwrap();
 }

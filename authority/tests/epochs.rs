@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::{MEMBERS, START, World, operator};
+use support::{MEMBERS, START, TestNode, World, operator};
 use tidegate_authority::service::{NodeError, NodeRef, NodeStatus, PolicyChangeError};
 use tidegate_proto::*;
 
@@ -253,24 +253,26 @@ async fn no_certificate_no_grant() {
     assert_eq!(world.authority.grants(node.id()).await.unwrap().len(), 1);
 }
 
-/// THREATS M3: whoever writes to the database cannot have a grant sealed to a key of his own.
-#[tokio::test]
-async fn m3_a_swapped_sealing_key_gets_no_grant() {
-    let mut world = World::new().await;
-    let (victim, other) = (world.member("a").await, world.member("b").await);
+async fn swap_sealing_key(world: &World, victim: &TestNode) {
     let thief = SealingSecretKey::from_seed([66; 32])
         .public_key()
         .unwrap()
         .to_bytes();
-    let file =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(world.dir.path().join("authority.db"));
-    let mut connection = sqlx::ConnectOptions::connect(&file).await.unwrap();
+    let mut connection = world.database().await;
     let swap = sqlx::query("UPDATE nodes SET sealing = $1 WHERE node = $2");
     let swap = swap.bind(thief).bind(victim.id().as_bytes().to_vec());
     assert_eq!(
         swap.execute(&mut connection).await.unwrap().rows_affected(),
         1
     );
+}
+
+/// THREATS M3: whoever writes to the database cannot have a grant sealed to a key of his own.
+#[tokio::test]
+async fn m3_a_swapped_sealing_key_gets_no_grant() {
+    let mut world = World::new().await;
+    let (victim, other) = (world.member("a").await, world.member("b").await);
+    swap_sealing_key(&world, &victim).await;
     world.authority.tick().await.unwrap();
     assert_eq!(world.authority.grants(victim.id()).await, Ok(vec![]));
     assert_eq!(
@@ -278,6 +280,12 @@ async fn m3_a_swapped_sealing_key_gets_no_grant() {
         1,
         "the others are not kept out"
     );
+    // Nor from the next epoch, which has to be there before this one ends.
+    world.hand.advance(Span::from_minutes(13));
+    world.authority.tick().await.unwrap();
+    let epochs = world.authority.epochs().await.unwrap();
+    let released: Vec<_> = epochs.iter().map(|epoch| epoch.released).collect();
+    assert_eq!(released, [1, 1]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tidegate_authority::service::{
 };
 use tidegate_authority::store::{Location, StoreError, upkeep};
 use tidegate_authority::{Authority, Blame, Coded};
-use tidegate_proto::api::{Enrolled, Recovered, Recovery};
+use tidegate_proto::api::{Enrolled, Recovered, Recovery, RecoveryEnd};
 use tidegate_proto::bound::LedgerGap;
 use tidegate_proto::*;
 
@@ -30,11 +30,16 @@ async fn with_backup() -> (World, [TestNode; 3], PathBuf) {
         world.member("carl").await,
     ];
     world.authority.tick().await.unwrap();
+    let backup = back_up(&world).await;
+    (world, members, backup)
+}
+
+async fn back_up(world: &World) -> PathBuf {
     let backup = world.dir.path().join("backup.db");
     upkeep::snapshot(&world.dir.path().join("authority.db"), &backup)
         .await
         .unwrap();
-    (world, members, backup)
+    backup
 }
 
 /// The authority as the backup has it, restored now.
@@ -422,4 +427,132 @@ async fn a_policy_and_a_genesis_of_after_the_backup_come_back() {
         view.bound >= Some(gap.stopped_at()),
         "the later, higher ceilings count"
     );
+}
+
+/// It reports first, and what it held before it was revoked. In the backup there is nobody, or nobody but itself.
+#[tokio::test]
+async fn b7_a_node_that_was_revoked_since_the_backup_cannot_end_the_recovery_alone() {
+    for in_backup in [false, true] {
+        let mut world = World::new().await;
+        let mut early = None;
+        if in_backup {
+            early = Some(world.member("out").await);
+        }
+        let (backup, backup_at) = (back_up(&world).await, world.clock.now());
+        world.hand.advance(Span::from_secs(30));
+        let out = match early {
+            Some(out) => out,
+            None => world.member("out").await,
+        };
+        let (bert, carl) = (world.member("bert").await, world.member("carl").await);
+        world.authority.tick().await.unwrap();
+        let of_before = report(&world.authority, &out).await;
+        world
+            .authority
+            .revoke(out.id(), revoke(RevocationKind::Revoked), operator())
+            .await
+            .unwrap();
+        let of_after = [
+            report(&world.authority, &bert).await,
+            report(&world.authority, &carl).await,
+        ];
+
+        let authority = restored(&world, backup, backup_at).await;
+        assert_eq!(hand_in(&authority, &out, &of_before).await, Ok(0));
+        let view = authority.recovery().await.unwrap().unwrap();
+        assert_eq!(
+            (view.ends, view.reported, view.awaited.len()),
+            (RecoveryEnd::Override, 1, 0)
+        );
+        assert!(authority.revocation_list().await.is_err());
+        for (node, report) in [&bert, &carl].into_iter().zip(&of_after) {
+            assert_eq!(hand_in(&authority, node, report).await, Ok(0));
+        }
+        assert!(
+            authority.recovery().await.unwrap().is_some(),
+            "nor do nodes that the backup does not know"
+        );
+        let reason: Reason = "bert and carl were asked".parse().unwrap();
+        authority
+            .override_recovery(reason, operator())
+            .await
+            .unwrap();
+        assert_eq!(status(&authority, &out).await, NodeStatus::Revoked);
+        assert_eq!(status(&authority, &bert).await, NodeStatus::Allowed);
+    }
+}
+
+/// A world whose backup is four days old, with carl revoked one hour after it, so that carl is on no list any more. What
+/// the three of them know.
+async fn long_after_a_revocation() -> (World, [TestNode; 3], [Recovery; 3], PathBuf) {
+    let (world, members, backup) = with_backup().await;
+    let [rose, bert, carl] = &members;
+    let of_before = report(&world.authority, carl).await;
+    world.hand.advance(Span::from_hours(1));
+    world
+        .authority
+        .revoke(carl.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    for _ in 0..8 {
+        world.hand.advance(Span::from_hours(12));
+        for node in [rose, bert] {
+            node.renew(&world.authority).await.unwrap();
+        }
+        world.authority.tick().await.unwrap();
+    }
+    assert!(list(&world.authority).await.entries.is_empty());
+    let reports = [
+        report(&world.authority, rose).await,
+        report(&world.authority, bert).await,
+        of_before,
+    ];
+    (world, members, reports, backup)
+}
+
+#[tokio::test]
+async fn b7_a_node_whose_revocation_has_left_the_list_again_comes_back_suspended() {
+    let (world, members, reports, backup) = long_after_a_revocation().await;
+    let authority = restored(&world, backup, support::START).await;
+    for (node, report) in members.iter().zip(&reports) {
+        hand_in(&authority, node, report).await.unwrap();
+    }
+    assert_eq!(authority.recovery().await, Ok(None));
+    let [rose, bert, carl] = &members;
+    for stays in [rose, bert] {
+        assert_eq!(status(&authority, stays).await, NodeStatus::Allowed);
+    }
+    let refused = carl.renew(&authority).await;
+    assert_eq!(refused, Err(NodeError::NotMember(NodeStatus::Quarantined)));
+    let view = authority.node(&NodeRef::Id(carl.id())).await.unwrap();
+    assert!(
+        view.reason.as_str().contains("after the backup"),
+        "{}",
+        view.reason
+    );
+    let events = events(&authority).await;
+    assert!(events.contains(&Event::NodeSuspended.to_string()));
+    authority
+        .reinstate(carl.id(), "it was only away".parse().unwrap(), operator())
+        .await
+        .unwrap();
+    carl.renew(&authority).await.unwrap();
+}
+
+/// Whoever ends the recovery before two members were heard does not know how new the newest list is that was heard of.
+#[tokio::test]
+async fn b7_an_early_end_suspends_whoever_may_have_been_revoked_without_a_trace() {
+    let (world, members, reports, backup) = long_after_a_revocation().await;
+    let authority = restored(&world, backup, support::START).await;
+    let [rose, bert, carl] = &members;
+    hand_in(&authority, bert, &reports[1]).await.unwrap();
+    let reason: Reason = "rose is at sea".parse().unwrap();
+    authority
+        .override_recovery(reason, operator())
+        .await
+        .unwrap();
+    assert_eq!(status(&authority, bert).await, NodeStatus::Allowed);
+    for unknown in [rose, carl] {
+        assert_eq!(status(&authority, unknown).await, NodeStatus::Quarantined);
+    }
 }

@@ -218,6 +218,68 @@ async fn m4_a_new_wireguard_key_puts_the_certificates_before_on_the_list() {
     );
 }
 
+/// Whoever has the old keys may have the grant of the next epoch that was sealed to them.
+#[tokio::test]
+async fn a_new_wireguard_key_has_what_has_not_begun_drawn_again_and_a_new_sealing_key_alone_has_not()
+ {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    world.authority.tick().await.unwrap();
+    world.hand.advance(Span::from_minutes(13));
+    world.authority.tick().await.unwrap();
+    let redraws = async |world: &World| {
+        let epochs = world.authority.epochs().await.unwrap();
+        epochs.iter().map(|epoch| epoch.redraw).collect::<Vec<_>>()
+    };
+    let (before, _) = list(&world).await;
+    let sealing = support::TestNode {
+        wireguard: WgSecretKey::from_bytes(*node.wireguard.expose()),
+        ..node.with_new_keys()
+    };
+    sealing.renew(&world.authority).await.unwrap();
+    assert_eq!(redraws(&world).await, [0, 0]);
+    assert_eq!(list(&world).await.0.digest(), before.digest());
+    world.hand.advance(Span::from_minutes(15));
+    world.authority.tick().await.unwrap();
+    let both = support::TestNode {
+        sealing: SealingSecretKey::from_seed([5; 32]),
+        ..node.with_new_keys()
+    };
+    both.renew(&world.authority).await.unwrap();
+    assert_eq!(redraws(&world).await, [0, 1]);
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.authority.grants(node.id()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_revocation_counts_more_nodes_than_it_names() {
+    let mut world = World::new().await;
+    let out = world.member("out").await;
+    let until = START + Span::from_hours(1);
+    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10002)
+         INSERT INTO releases (node, epoch, redraw, serial, revision, list, released_at, lease_until, stopped_at)
+         SELECT CAST(printf('%016d', i) AS BLOB), 1, 0, i, 1, 0, 0, $1, $1 FROM n";
+    let inserted = sqlx::query(insert).bind(until.as_millis() as i64);
+    inserted.execute(&mut world.database().await).await.unwrap();
+    let status = world
+        .authority
+        .revoke(out.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    assert_eq!(status.outstanding.len(), RevocationStatus::MOST_NAMED);
+    assert_eq!(
+        (status.outstanding_count(), status.confirmed_count()),
+        (10_002, 0)
+    );
+    assert_eq!(status.bound, Some(until));
+    let json = serde_json::to_string(&status).unwrap();
+    assert!(json.contains("\"outstanding_unnamed\":2") && !json.contains("confirmed_unnamed"));
+    world.hand.advance(Span::from_hours(1));
+    world.authority.tick().await.unwrap();
+    let over = world.authority.revocation(status.list.sequence).await;
+    assert_eq!(over.unwrap().bound, None);
+}
+
 #[tokio::test]
 async fn entries_leave_the_list_when_nobody_can_believe_the_certificate() {
     let mut world = World::new().await;

@@ -3,9 +3,10 @@
 
 mod support;
 
-use support::{MEMBERS, START, World, operator};
+use support::{MEMBERS, START, World, operator, revoke};
 use tidegate_authority::Clock;
 use tidegate_authority::service::{NodeRef, NodeStatus, PolicyChangeError};
+use tidegate_proto::api::Enrolled;
 use tidegate_proto::*;
 
 fn minutes(count: u64) -> UnixTime {
@@ -87,12 +88,8 @@ async fn b8_an_epoch_from_a_clock_that_was_ahead_stops_nobody() {
     assert!(world.authority.rotate(operator()).await.is_ok());
 }
 
-/// A succession may lower the ceilings below what the policy says.
-#[tokio::test]
-async fn b8_nothing_is_issued_beyond_the_ceilings_in_force() {
-    let mut world = World::new().await;
-    let node = world.member("a").await;
-    put(&world, "[epochs]\nepoch = \"1h\"\n").await.unwrap();
+/// Installs a succession that allows epochs of ten minutes, leases of twenty and certificates of two hours.
+async fn lower_ceilings(world: &World) {
     let ceilings = EpochCeilings {
         epoch: Span::from_minutes(10),
         overlap: Span::from_minutes(1),
@@ -119,6 +116,83 @@ async fn b8_nothing_is_issued_beyond_the_ceilings_in_force() {
         .install_genesis(next, operator())
         .await
         .unwrap();
+}
+
+/// The clock was a day ahead for one round. Nobody could have a grant then, and those that count were forgotten.
+#[tokio::test]
+async fn b1_what_a_clock_that_was_ahead_has_forgotten_counts_as_a_gap_in_the_ledger() {
+    let mut world = World::new().await;
+    let (out, _silent) = (world.member("out").await, world.member("a").await);
+    world.authority.tick().await.unwrap();
+    let held = world.authority.epochs().await.unwrap()[0].lease_until;
+    world.authority.close().await;
+    let (ahead, hand) = Clock::manual(world.clock.now());
+    hand.advance(Span::from_hours(26));
+    let wrong = world.under(&ahead).await;
+    wrong.tick().await.unwrap();
+    assert!(wrong.ledger().await.unwrap().is_empty());
+    wrong.close().await;
+    world.hand.advance(Span::from_minutes(1));
+    let right = world.another().await;
+    let status = right
+        .revoke(out.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    assert!(status.bound > Some(held), "{:?}", status.bound);
+    let gaps = "SELECT COUNT(*) FROM audit WHERE event = 'ledger.gap'";
+    assert_eq!(world.count(gaps).await, 1);
+    right.close().await;
+    world.another().await;
+    assert_eq!(world.count(gaps).await, 1, "the right time is on record");
+}
+
+/// Somebody sets the time three hours ahead under the running server: who holds a lease has it for as long as before.
+#[tokio::test]
+async fn b1_a_clock_that_is_set_ahead_ends_no_lease_and_completes_no_revocation() {
+    let mut world = World::new().await;
+    let (out, later) = (world.member("out").await, world.member("b").await);
+    let silent = world.member("a").await;
+    world.authority.tick().await.unwrap();
+    let first = world
+        .authority
+        .revoke(out.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    let stops = |status: &api::RevocationStatus| {
+        let mut open = status.outstanding.iter();
+        open.find(|one| one.node == silent.id()).unwrap().stopped_at
+    };
+    let (step, list) = (Span::from_hours(3), first.list.sequence);
+    let releases = world.authority.ledger().await.unwrap().len();
+    world.hand.set_ahead(step);
+    world.authority.tick().await.unwrap();
+    let now = world.authority.revocation(list).await.unwrap();
+    assert_eq!(stops(&now), stops(&first) + step);
+    assert_eq!(now.bound, first.bound, "what was told does not rise");
+    assert!(world.authority.ledger().await.unwrap().len() >= releases);
+    let complete = "SELECT COUNT(*) FROM audit WHERE event = 'revocation.complete'";
+    assert_eq!(world.count(complete).await, 0);
+    let next = world
+        .authority
+        .revoke(later.id(), revoke(RevocationKind::Revoked), operator())
+        .await
+        .unwrap();
+    assert!(next.bound >= Some(stops(&first) + step));
+    let set = "SELECT COUNT(*) FROM audit WHERE event = 'clock.set-ahead'";
+    assert_eq!(world.count(set).await, 1);
+    world.hand.advance(Span::from_hours(2));
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.count(complete).await, 2);
+    assert_eq!(world.count(set).await, 1, "time that passes is no step");
+}
+
+/// A succession may lower the ceilings below what the policy says.
+#[tokio::test]
+async fn b8_nothing_is_issued_beyond_the_ceilings_in_force() {
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    put(&world, "[epochs]\nepoch = \"1h\"\n").await.unwrap();
+    lower_ceilings(&world).await;
     world.authority.tick().await.unwrap();
     let epoch = world.authority.epochs().await.unwrap()[0];
     assert_eq!(epoch.ends.since(epoch.starts), Span::from_minutes(10));
@@ -135,6 +209,41 @@ async fn b8_nothing_is_issued_beyond_the_ceilings_in_force() {
         certificate.not_after.since(certificate.not_before),
         Span::from_hours(2)
     );
+}
+
+/// What nodes hold under the ceilings of before they refuse under those of now: each gets something that they take.
+#[tokio::test]
+async fn b8_a_succession_that_lowers_the_ceilings_leaves_nobody_without_rules_certificate_or_grant()
+{
+    let mut world = World::new().await;
+    let node = world.member("a").await;
+    put(&world, "[epochs]\nepoch = \"1h\"\n").await.unwrap();
+    world.authority.tick().await.unwrap();
+    let before = world.authority.epochs().await.unwrap()[0];
+    lower_ceilings(&world).await;
+    let (keyring, now) = (world.authority.keyring(), world.clock.now());
+    let policy = world.authority.policy().await.unwrap();
+    let policy = policy.verify(&keyring, now).unwrap();
+    assert_eq!(policy.epochs.epoch, Span::from_minutes(10));
+    assert_eq!(policy.epochs.lease(), Span::from_minutes(20));
+    assert_eq!(policy.rules.len(), 1);
+
+    world.authority.tick().await.unwrap();
+    let Ok(Enrolled::Admitted(certificate)) = world.authority.enrolled(node.id()).await else {
+        panic!("it is in");
+    };
+    certificate.verify(&keyring, now).unwrap();
+    let grants = world.authority.grants(node.id()).await.unwrap();
+    let grants = grants.iter().map(|one| one.grant.verify(&keyring, now));
+    let grants: Vec<_> = grants.map(Result::unwrap).collect();
+    assert!(grants.len() == 1 && grants[0].epoch > before.number);
+    let lowered = "SELECT COUNT(*) FROM audit WHERE event = 'policy.signed-anew'
+                   AND CAST(record AS TEXT) LIKE '%epoch 1h to 10m, lead 12m to 2m, offline tolerance 1h to 10m, certificate 1d to 2h%'";
+    assert_eq!(world.count(lowered).await, 1);
+    let issued = "SELECT COUNT(*) FROM certificates";
+    let count = world.count(issued).await;
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.count(issued).await, count, "once");
 }
 
 /// Each node is offline by the rules that are about it.

@@ -117,6 +117,45 @@ impl EpochSettings {
     }
 }
 
+impl EpochSettings {
+    /// The same as far as `ceilings` let it, and the most that they do beyond that. Sound if these are sound settings and
+    /// any settings lie within the ceilings.
+    #[must_use]
+    pub fn within(self, ceilings: &EpochCeilings) -> Self {
+        let lease = ceilings.lease.as_millis();
+        let lease_beyond = |part: Span| Span::from_millis(lease.saturating_sub(part.as_millis()));
+        let overlap = self.overlap.min(ceilings.overlap);
+        let overlap = overlap.min(lease_beyond(Self::LEAST_EPOCH));
+        // The offline tolerance is never less than the overlap, so the lease has to hold that as well.
+        let epoch = self.epoch.min(ceilings.epoch).min(lease_beyond(overlap));
+        Self {
+            epoch,
+            overlap: overlap.min(epoch.divided_by(2)),
+            lead: self.lead.min(ceilings.lead).min(epoch),
+            offline_tolerance: self.offline_tolerance.min(lease_beyond(epoch)),
+            certificate: self.certificate.min(ceilings.certificate),
+        }
+    }
+
+    /// What is other than in `before`, for people.
+    pub fn changes_since(&self, before: &Self) -> String {
+        let each = |settings: &Self| {
+            [
+                ("epoch", settings.epoch),
+                ("overlap", settings.overlap),
+                ("lead", settings.lead),
+                ("offline tolerance", settings.offline_tolerance),
+                ("certificate", settings.certificate),
+            ]
+        };
+        let pairs = each(before).into_iter().zip(each(self));
+        let changed = pairs.filter(|(before, after)| before != after);
+        let texts =
+            changed.map(|((name, before), (_, after))| format!("{name} {before} to {after}"));
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Default for EpochSettings {
     fn default() -> Self {
         let epoch = Span::from_minutes(15);
@@ -319,6 +358,40 @@ mod tests {
         assert!(refused(|s| s.offline_tolerance = s.overlap.divided_by(2)));
         assert!(refused(|s| s.certificate = Span::from_millis(9999)));
         assert!(refused(|s| s.certificate = Span::from_hours(169)));
+    }
+
+    #[test]
+    fn settings_are_fitted_within_whatever_ceilings_some_settings_keep() {
+        let secs = Span::from_secs;
+        let least = Span::from_millis(2500);
+        for lease in [least, secs(60), secs(600), secs(1200)] {
+            for epoch in [secs(2), secs(60), secs(600)] {
+                for overlap in [EpochSettings::LEAST_OVERLAP, secs(30), secs(600)] {
+                    let ceilings = EpochCeilings {
+                        epoch,
+                        overlap,
+                        lead: secs(1),
+                        lease,
+                        certificate: secs(3600),
+                    };
+                    let fitted = EpochSettings::default().within(&ceilings);
+                    assert_eq!(fitted.check(&ceilings), Ok(()), "{ceilings:?}");
+                    assert_eq!(fitted.within(&ceilings), fitted);
+                }
+            }
+        }
+        let kept = EpochSettings::default();
+        assert_eq!(kept.within(&EpochCeilings::default()), kept);
+    }
+
+    #[test]
+    fn what_changed_is_told_in_words() {
+        let before = EpochSettings::default();
+        let after = EpochSettings {
+            epoch: Span::from_minutes(10),
+            ..before
+        };
+        assert_eq!(after.changes_since(&before), "epoch 15m to 10m");
     }
 
     fn ceilings_epoch_and_a_bit() -> Span {

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_proto::api::{RecoveryEnd, RecoveryView};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -78,8 +79,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     let started = Entry::new(Event::Started, &Actor::System, env!("CARGO_PKG_VERSION"));
     authority.log(started).await?;
     if let Some(recovery) = authority.recovery().await? {
-        let awaited = recovery.awaited.len();
-        tracing::warn!(backup_at = %recovery.backup_at, awaited, "restored from a backup; nothing is issued until the nodes have reported");
+        warn_of_recovery(&recovery);
     }
     let mut running = Running::start(&config, &tls, &app).await?;
     let (folder, watched) = (dir.clone(), authority.clone());
@@ -108,6 +108,18 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     authority.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn warn_of_recovery(recovery: &RecoveryView) {
+    let (backup_at, awaited) = (recovery.backup_at, recovery.awaited.len());
+    match recovery.ends {
+        RecoveryEnd::Reports => {
+            tracing::warn!(%backup_at, awaited, "restored from a backup; nothing is issued until the nodes have reported");
+        }
+        RecoveryEnd::Override => {
+            tracing::warn!(%backup_at, awaited, "restored from a backup with fewer than two members; nothing is issued until a sovereign ends the recovery with 'tidegate admin recovery override'");
+        }
+    }
 }
 
 /// Reads again what may change, and puts successions of genesis in force. Nothing has changed if it fails early.

@@ -97,6 +97,8 @@ events! {
     RevocationComplete = "revocation.complete";
     /// The release ledger may lack releases.
     LedgerGap = "ledger.gap";
+    /// The time was set ahead under the running server.
+    ClockSetAhead = "clock.set-ahead";
     /// A genesis succession is in force.
     GenesisSucceeded = "genesis.succeeded";
     /// The authority signs with other keys.

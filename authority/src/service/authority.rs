@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::alarms::Alarms;
 use super::feed::{EventId, Feed, Subscription};
 use super::heartbeats::Pulse;
+use super::pace::Pace;
 use super::policies::InForce;
 use super::view::View;
 use super::whereabouts::Whereabouts;
@@ -122,6 +123,11 @@ pub(crate) struct Inner {
     pub(crate) looking: tokio::sync::Mutex<()>,
     pub(crate) whereabouts: Whereabouts,
     pub(crate) pulse: Mutex<Pulse>,
+    pub(crate) pace: Mutex<Pace>,
+    /// Held by whoever looks whether the time was set ahead, so that the ledger is moved along once.
+    pub(crate) pacing: tokio::sync::Mutex<()>,
+    /// The genesis revision under which every member's certificate counts.
+    pub(crate) reissued: AtomicU64,
     /// When what has passed was last forgotten, in milliseconds.
     pub(crate) forgotten_at: AtomicU64,
     pub(crate) alarms: Mutex<Alarms>,
@@ -164,6 +170,8 @@ impl Authority {
             trust: RwLock::new(Arc::new(trust)),
             keys: RwLock::new(options.keys),
             at_rest: options.at_rest,
+            pace: Mutex::new(Pace::new(options.clock.sample())),
+            pacing: tokio::sync::Mutex::default(),
             clock: options.clock,
             limits: options.limits,
             feed,
@@ -173,6 +181,7 @@ impl Authority {
             looking: tokio::sync::Mutex::default(),
             whereabouts: Whereabouts::default(),
             pulse: Mutex::default(),
+            reissued: AtomicU64::new(0),
             forgotten_at: AtomicU64::new(0),
             alarms: Mutex::default(),
             used: Mutex::default(),
@@ -181,7 +190,10 @@ impl Authority {
         authority.keep_fresh(fresh).await?;
         // From the first moment on there is a list, if an empty one.
         authority
-            .effect(async move |this, tx| this.keep_up::<OpenError>(tx).await)
+            .effect(async move |this, tx| {
+                this.note_time_ahead(tx).await?;
+                this.keep_up::<OpenError>(tx).await
+            })
             .await?;
         authority.tell_changes().await?;
         authority.start_telling();

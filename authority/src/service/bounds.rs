@@ -2,7 +2,7 @@
 
 use tidegate_proto::api::RevocationStatus;
 use tidegate_proto::bound::{LedgerGap, Progress, PublishedBound};
-use tidegate_proto::{ListPlace, Sequence, UnixTime};
+use tidegate_proto::{Sequence, UnixTime};
 
 use super::audit::{Entry, Event};
 use super::{Actor, Authority, Caller, Notice, ReadError, RevocationView};
@@ -73,7 +73,12 @@ impl Authority {
             .fallen(&progress)
             .time();
         let trusts_rtc = self.trusts_rtc(&mut connection).await?;
-        status(kept.place(), &progress, bound, trusts_rtc)
+        Ok(RevocationStatus::new(
+            kept.place(),
+            &progress,
+            bound,
+            trusts_rtc,
+        ))
     }
 
     /// Lets published bounds fall with the receipts that came, and keeps how a revocation ended once none is left.
@@ -81,20 +86,20 @@ impl Authority {
         &self,
         tx: &mut Tx,
     ) -> Result<(), E> {
-        let now = tx.now();
+        let now = self.pace().kept_to();
         let unaccounted = unaccounted(tx.connection(), now).await?;
         for kept in revocation::open(tx.connection()).await? {
-            let list = kept.view.list;
+            let (list, told) = (kept.view.list, kept.view.bound);
             let last = holder::last_stop(tx.connection(), list).await?;
-            let fallen = last.max(unaccounted);
-            let told = kept.view.bound.zip(fallen);
-            let bound = told.map(|(told, fallen)| told.min(fallen));
-            let Some(bound) = bound.filter(|bound| *bound > now) else {
+            // A clock that was set ahead has holders stop later than was told; what is not in the ledger is no news.
+            let open_until = last.max(told.min(unaccounted));
+            if told.is_none() || open_until <= Some(now) {
                 self.settle(tx, &kept).await?;
                 continue;
-            };
-            if Some(bound) < kept.view.bound {
-                revocation::publish(tx.connection(), list, Some(bound)).await?;
+            }
+            let bound = told.min(last.max(unaccounted));
+            if bound < told {
+                revocation::publish(tx.connection(), list, bound).await?;
             }
             self.note_overdue(tx, &kept).await?;
         }
@@ -106,8 +111,7 @@ impl Authority {
         let (now, list) = (tx.now(), kept.view.list);
         let progress = self.progress(tx.connection(), list, now).await?;
         let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
-        let outcome: RevocationStatus =
-            status::<StoreError>(kept.place(), &progress, None, trusts_rtc)?;
+        let outcome = RevocationStatus::new(kept.place(), &progress, None, trusts_rtc);
         let json =
             serde_json::to_vec(&outcome).map_err(|error| StoreError::Failed(error.to_string()))?;
         revocation::settle(tx.connection(), list, json).await?;
@@ -135,16 +139,4 @@ async fn unaccounted(
     let gaps = revocation::gaps(connection).await?;
     let ends = gaps.iter().map(LedgerGap::stopped_at);
     Ok(ends.filter(|end| *end > now).max())
-}
-
-/// The status that is told. A network has no more nodes than a status holds.
-pub(super) fn status<E: From<StoreError>>(
-    list: ListPlace,
-    progress: &Progress,
-    bound: Option<UnixTime>,
-    trusts_rtc: bool,
-) -> Result<RevocationStatus, E> {
-    RevocationStatus::new(list, progress, bound, trusts_rtc).ok_or_else(|| {
-        StoreError::Failed("more nodes than a revocation status holds".to_owned()).into()
-    })
 }

@@ -1,14 +1,18 @@
 //! Certificates: issue, renewal, and the change of keys.
 
+use std::sync::atomic::Ordering;
+
 use tidegate_proto::api::Renew;
 use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{
     Certificate, EpochCeilings, NodeId, NodeKeys, RevocationEntry, RevocationKind, RevocationList,
-    SignError, Signed, Span, UnixTime,
+    Roster, SignError, Signed, Span, UnixTime,
 };
 
 use super::audit::{Entry, Event};
-use super::{Authority, Caller, EnrollError, NodeError, NodeStatus, Notice, challenges};
+use super::{
+    Authority, Caller, EnrollError, EpochError, NodeError, NodeStatus, Notice, challenges,
+};
 use crate::store::node::Node;
 use crate::store::{
     StoreError, Tx, address, certificate, corrupt, counter, epoch, grant, list, node, recovery,
@@ -16,6 +20,9 @@ use crate::store::{
 
 /// How far back a certificate is dated at most, for clocks that are behind.
 const BACKDATED: Span = Span::from_minutes(1);
+
+/// Certificates that are looked at, and issued anew, in one transaction.
+const REISSUED: u32 = 200;
 
 /// List entries that changes of keys may make; the rest is for operators.
 const MOST_BY_NODES: i64 = RevocationList::MOST_ENTRIES as i64 - 1000;
@@ -110,24 +117,52 @@ impl Authority {
             return Ok(false);
         };
         let signed = certificate::load(tx.connection(), serial).await?;
-        let trust = self.trust();
-        Ok(signed.is_some_and(|signed| signed.verify(&trust.keyring, now).is_ok()))
+        Ok(signed.is_some_and(|signed| self.lasts(&signed, now)))
     }
 
-    /// Issues certificates anew, at most `limit`, to members whose own were signed under keys that are on their way out.
-    /// They have proved to hold these very keys already. True if there may be more.
-    pub(super) async fn reissue<E>(&self, tx: &mut Tx, limit: u32) -> Result<bool, E>
+    /// Whether a certificate counts, and not only until the keys that signed it are out.
+    fn lasts(&self, signed: &Signed<Certificate>, now: UnixTime) -> bool {
+        let trust = self.trust();
+        let since = trust.chain.genesis().authority.since;
+        let verified = signed.verify(&trust.keyring, now);
+        verified.is_ok_and(|certificate| certificate.revision >= since)
+    }
+
+    /// Issues certificates anew to members whose own do not count under the genesis in force, or are signed under keys
+    /// that are on their way out. They have proved to hold these very keys already. Once per revision: what is issued
+    /// later counts.
+    pub(super) async fn reissue(&self) -> Result<(), EpochError> {
+        let revision = self.trust().revision();
+        if self.0.reissued.load(Ordering::Relaxed) == revision.value() {
+            return Ok(());
+        }
+        let mut after = NodeId::from_bytes([0; 16]);
+        let next = |after| {
+            self.effect(async move |this, tx| this.reissue_within::<EpochError>(tx, after).await)
+        };
+        while let Some(last) = next(after).await? {
+            after = last;
+        }
+        self.0.reissued.store(revision.value(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The next few of them behind `after`; gives the last that was looked at, if there may be more.
+    async fn reissue_within<E>(&self, tx: &mut Tx, after: NodeId) -> Result<Option<NodeId>, E>
     where
         E: From<StoreError> + From<SignError>,
     {
-        let (now, since) = (tx.now(), self.trust().chain.genesis().authority.since);
-        let outdated = certificate::outdated(tx.connection(), since, now, limit).await?;
-        for node in &outdated {
+        let (now, revision) = (tx.now(), self.trust().revision());
+        let earlier = certificate::earlier(tx.connection(), revision, now, after, REISSUED).await?;
+        for (node, _) in earlier
+            .iter()
+            .filter(|(_, signed)| !self.lasts(signed, now))
+        {
             if let Some(mut node) = node::load(tx.connection(), *node).await? {
                 self.issue::<E>(tx, &mut node, &Caller::system()).await?;
             }
         }
-        Ok(!outdated.is_empty())
+        Ok(earlier.last().map(|(node, _)| *node))
     }
 
     /// Saves a node under a new roster version, and tells of it.
@@ -185,6 +220,12 @@ impl Authority {
         caller: &Caller,
     ) -> Result<Signed<Certificate>, NodeError> {
         recovery::refuse(tx.connection()).await?; // also what is young may have been revoked since the backup
+        let now = tx.now();
+        if node.not_after <= Some(now)
+            && node::are_as_many(tx.connection(), Roster::MOST_ENTRIES, now).await?
+        {
+            return Err(NodeError::Keys(EnrollError::NetworkFull)); // its place was taken meanwhile
+        }
         let (wireguard, sealing) = (
             node.wireguard != keys.wireguard,
             node.sealing.hash() != keys.sealing.hash(),
@@ -234,8 +275,12 @@ impl Authority {
         Ok(young.then_some(signed))
     }
 
-    /// Gives a member keys that it has proved to hold. A new WireGuard key puts every certificate over the one before on
-    /// the list. Grants are sealed anew: to the new sealing key, under the new serial.
+    /// Gives a member keys that it has proved to hold. Grants are sealed anew: to the new sealing key, under the new serial.
+    ///
+    /// A new WireGuard key puts every certificate over the one before on the list: a peer that knows only those would go on
+    /// talking to whoever holds the old key. A new sealing key alone does not. Peers have no use for it: it takes no
+    /// address and makes no tunnel, only the authority seals to it, and from here on to the new one. It changes with every
+    /// renewal, so that an entry for each would fill the list and hide what it is for.
     async fn change_keys(
         &self,
         tx: &mut Tx,
@@ -288,6 +333,8 @@ impl Authority {
             since: now,
         };
         list::put(tx.connection(), node.node, &entry, believed).await?;
+        // Whoever has the old keys may have what was sealed to them, of an epoch that has not begun.
+        self.redraw_ahead::<NodeError>(tx).await?;
         self.publish_list::<NodeError>(tx).await?;
         Ok(())
     }

@@ -11,17 +11,16 @@ use crate::store::Tx;
 const ROUND: Span = Span::from_secs(5);
 /// The shortest between two rounds: what comes in meanwhile is done in one.
 const GATHER: Duration = Duration::from_millis(20);
-/// Certificates that are issued anew in one transaction.
-const REISSUED: u32 = 200;
 
 impl Authority {
-    /// Does what is due: keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
+    /// Does what is due: looks after the clock, keeps the list fresh, opens epochs, releases grants, marks the silent, settles revocations,
     /// forgets what has passed. What fails keeps nothing else from being done. Returns when to come back.
     pub async fn tick(&self) -> Result<UnixTime, EpochError> {
         if self.recovery().await?.is_some() {
             return Ok(self.clock().now() + ROUND); // nothing is due before it is over
         }
         let done = [
+            self.keep_pace().await.map_err(EpochError::from),
             self.keep_documents().await,
             self.effect(async move |this, tx| this.open_due(tx).await)
                 .await,
@@ -36,10 +35,7 @@ impl Authority {
     async fn keep_documents(&self) -> Result<(), EpochError> {
         self.effect(async move |this, tx| this.keep_up::<EpochError>(tx).await)
             .await?;
-        let more =
-            || self.effect(async move |this, tx| this.reissue::<EpochError>(tx, REISSUED).await);
-        while more().await? {}
-        Ok(())
+        self.reissue().await
     }
 
     async fn keep_books(&self) -> Result<(), EpochError> {

@@ -1,7 +1,7 @@
 //! Enrolment: who comes in, and by whose word.
 
 use tidegate_proto::api::{Enroll, Enrolled};
-use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Sequence, Signed};
+use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Roster, Sequence, Signed};
 
 use super::audit::{Entry, Event};
 use super::{
@@ -217,6 +217,9 @@ impl Authority {
         caller: &Caller,
     ) -> Result<Signed<Certificate>, EnrollError> {
         let now = tx.now();
+        if node::are_as_many(tx.connection(), Roster::MOST_ENTRIES, now).await? {
+            return Err(EnrollError::NetworkFull);
+        }
         if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
             return Err(EnrollError::NameTaken(node.name));
         }

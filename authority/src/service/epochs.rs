@@ -5,7 +5,7 @@ use tidegate_proto::{EpochNumber, EpochSecret, EpochSettings, EpochWindow, UnixT
 use super::audit::{Entry, Event};
 use super::authority::rng;
 use super::{Actor, Authority, Caller, EpochError, EpochView, Operation};
-use crate::signer::SecretPlace;
+use crate::signer::{SecretPlace, SignerError};
 use crate::store::epoch::Epoch;
 use crate::store::{Counted as _, StoreError, Tx, counter, epoch, grant, recovery};
 
@@ -16,6 +16,9 @@ impl Authority {
         let ceilings = self.trust().chain.genesis().ceilings;
         let settings = self.settings(tx.connection()).await?;
         settings.check(&ceilings)?;
+        if self.replace_unfit(tx).await? {
+            return Ok(());
+        }
         let mut last = epoch::last(tx.connection()).await?;
         if let Some(void) = last.take_if(|last| last.starts > now + ceilings.lead) {
             self.note_void(tx, &void).await?; // opened by a clock that was ahead; nobody uses it
@@ -37,6 +40,35 @@ impl Authority {
         };
         let opened = self.draw_epoch(window, 0, &settings)?;
         self.keep_opened(tx, &opened).await
+    }
+
+    /// Begins an epoch at once where a succession lowered the ceilings below the running one or the one ahead: nodes
+    /// refuse the grants of those. True if there was need to.
+    async fn replace_unfit(&self, tx: &mut Tx) -> Result<bool, EpochError> {
+        let now = tx.now();
+        let ceilings = self.trust().chain.genesis().ceilings;
+        let fits = |epoch: &Epoch| {
+            epoch.ends.since(epoch.starts) <= ceilings.epoch
+                && epoch.lease_until.since(epoch.starts) <= ceilings.lease
+        };
+        let live = epoch::live(tx.connection(), now).await?;
+        let unfit = live.iter().filter(|epoch| epoch.ends > now && !fits(epoch));
+        let unfit: Vec<EpochNumber> = unfit.map(|epoch| epoch.number).collect();
+        if unfit.is_empty() {
+            return Ok(false);
+        }
+        for number in unfit {
+            grant::withdraw_all(tx.connection(), number).await?;
+        }
+        let fresh = self.rotate_within(tx).await?;
+        let entry = Entry::new(Event::EpochRotated, &Actor::System, fresh.number)
+            .count("redraw", fresh.redraw)
+            .with(
+                "why",
+                "the genesis in force allows no epoch as long as the one before",
+            );
+        self.record(tx, entry).await?;
+        Ok(true)
     }
 
     async fn keep_opened(&self, tx: &mut Tx, opened: &Epoch) -> Result<(), EpochError> {
@@ -93,7 +125,10 @@ impl Authority {
     }
 
     /// Draws the secret of every epoch that has not begun again: who is out now may hold the one before.
-    pub(super) async fn redraw_ahead(&self, tx: &mut Tx) -> Result<(), super::MembershipError> {
+    pub(super) async fn redraw_ahead<E>(&self, tx: &mut Tx) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SignerError>,
+    {
         let now = tx.now();
         for mut ahead in epoch::live(tx.connection(), now).await? {
             if ahead.starts <= now {
@@ -106,8 +141,8 @@ impl Authority {
                 redraw: ahead.redraw,
             };
             ahead.secret = self.draw_secret(place).map_err(|error| match error {
-                EpochError::Signer(error) => super::MembershipError::from(error),
-                other => StoreError::Failed(other.to_string()).into(),
+                EpochError::Signer(error) => E::from(error),
+                other => E::from(StoreError::Failed(other.to_string())),
             })?;
             epoch::redraw(tx.connection(), &ahead).await?;
             let entry = Entry::new(Event::EpochRedrawn, &Actor::System, ahead.number);

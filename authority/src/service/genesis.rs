@@ -216,17 +216,18 @@ impl Authority {
         if recovery::current(tx.connection()).await?.is_some() {
             return Ok(()); // whatever is signed now would lack what was decided since the backup
         }
-        let revision = self.trust().revision();
+        let (now, trust) = (tx.now(), self.trust());
+        let revision = trust.revision();
         let place = list::place(tx.connection()).await?;
         let succeeded = place.is_some_and(|place| place.revision != revision);
         self.refresh_list::<E>(tx).await?;
         if let Some(in_force) = self.policy_in_force(tx.connection()).await?
-            && in_force.policy.revision != revision
+            && (in_force.policy.revision != revision
+                || in_force.signed.verify(&trust.keyring, now).is_err())
         {
             self.sign_policy_anew::<E>(tx, &in_force).await?;
         }
         if succeeded {
-            let now = tx.now();
             epoch::reopen(tx.connection(), now).await?;
             self.tell_full_rosters(tx).await?;
             tx.announce(Notice::Genesis);

@@ -1,5 +1,6 @@
 //! Grants: sealed outside the transaction, on all processors; checked, stamped and written to the ledger within it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 
@@ -14,7 +15,7 @@ use super::authority::{Trust, rng};
 use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
-use crate::store::grant::{Drawing, Outgoing, Recipient};
+use crate::store::grant::{Drawing, Outgoing, Recipient, Whom};
 use crate::store::{StoreError, Tx, epoch, grant, list, recovery};
 
 /// Grants that are released in one transaction: few enough that a revocation never waits long behind them.
@@ -34,39 +35,57 @@ struct Batch {
 
 /// What became of a batch.
 enum Released {
-    /// Everybody who could have a grant has it.
-    All,
-    /// There are members without a grant, and none could be made for any of them.
-    Impossible,
-    /// Some were released; there may be more.
-    Some,
+    /// There was nobody to make a grant for.
+    Nobody,
+    /// Grants were made for all up to this member, for whom one could be made.
+    UpTo(NodeId),
     /// The epoch or the list changed meanwhile; nothing left.
     Stale,
 }
 
 impl Authority {
-    /// Releases what is due of every live epoch. A drawing that is complete is not looked at again.
+    /// Releases what is due of every live epoch. A drawing that is complete is not looked at again; one for which not
+    /// every grant can be made keeps neither other members nor the next epoch from theirs.
     pub(super) async fn release_due(&self) -> Result<(), EpochError> {
+        let mut done = BTreeSet::new();
         let mut stale = 0;
-        loop {
-            let Some(epoch) = self.incomplete().await? else {
-                return Ok(());
-            };
-            match self.release_batch(epoch, None).await? {
-                Released::All | Released::Some => stale = 0,
-                Released::Stale if stale < ATTEMPTS => stale += 1,
-                Released::Stale | Released::Impossible => return Ok(()), // the next tick goes on
+        while let Some(epoch) = self.incomplete(&done).await? {
+            let drawing = (epoch.number, epoch.redraw);
+            if self.release_drawing(&epoch).await? {
+                done.insert(drawing);
+            } else if stale < ATTEMPTS {
+                stale += 1;
+            } else {
+                return Ok(()); // the next tick goes on
             }
         }
+        Ok(())
     }
 
-    async fn incomplete(&self) -> Result<Option<Epoch>, StoreError> {
+    /// The first live epoch whose drawing is neither complete nor in `done`.
+    async fn incomplete(
+        &self,
+        done: &BTreeSet<(EpochNumber, u32)>,
+    ) -> Result<Option<Epoch>, StoreError> {
         let mut connection = self.0.store.read().await?;
         let now = self.clock().now();
         let live = epoch::live(&mut connection, now).await?;
-        Ok(live
-            .into_iter()
-            .find(|epoch| !epoch.complete && epoch.ends > now))
+        Ok(live.into_iter().find(|epoch| {
+            !epoch.complete && epoch.ends > now && !done.contains(&(epoch.number, epoch.redraw))
+        }))
+    }
+
+    /// Releases, batch by batch, what can be made of one drawing. False if something changed under it.
+    async fn release_drawing(&self, epoch: &Epoch) -> Result<bool, EpochError> {
+        let mut behind = None;
+        loop {
+            let whom = Whom::Behind(behind);
+            match self.release_batch(epoch.clone(), whom).await? {
+                Released::UpTo(last) => behind = Some(last),
+                Released::Nobody => return Ok(true),
+                Released::Stale => return Ok(false),
+            }
+        }
     }
 
     fn drawing(&self, epoch: &Epoch) -> Drawing {
@@ -78,28 +97,21 @@ impl Authority {
     }
 
     /// Prepares one batch, and releases it if nothing has changed under it.
-    async fn release_batch(
-        &self,
-        epoch: Epoch,
-        node: Option<NodeId>,
-    ) -> Result<Released, EpochError> {
+    async fn release_batch(&self, epoch: Epoch, whom: Whom) -> Result<Released, EpochError> {
         let (recipients, list) = {
             let mut connection = self.0.store.read().await?;
             let (drawing, now) = (self.drawing(&epoch), self.clock().now());
-            let recipients = grant::missing(&mut connection, drawing, now, node, AT_ONCE).await?;
+            let recipients = grant::missing(&mut connection, drawing, now, whom, AT_ONCE).await?;
             (recipients, list::place(&mut connection).await?)
         };
         let list =
             list.ok_or_else(|| StoreError::Corrupt("there is no revocation list".to_owned()))?;
         let batch = self.batch(epoch, list)?;
-        let nobody = recipients.is_empty();
+        let last = recipients.last().map(|recipient| recipient.node);
         let sealing = batch.clone().seal_all(recipients, self.clock().now());
         let grants = sealing.await?;
-        self.effect(async move |this, tx| {
-            this.release_within(tx, &batch, grants, nobody && node.is_none())
-                .await
-        })
-        .await
+        self.effect(async move |this, tx| this.release_within(tx, &batch, grants, last).await)
+            .await
     }
 
     /// What the grants of `epoch` have in common, under the list in force.
@@ -121,13 +133,13 @@ impl Authority {
     }
 
     /// Within the transaction: the epoch and the list are still those, each node may still have its grant; then the
-    /// ledger is written, and only after the commit does anybody hear of it.
+    /// ledger is written, and only after the commit does anybody hear of it. `last` is the last that wanted one.
     async fn release_within(
         &self,
         tx: &mut Tx,
         batch: &Batch,
         mut grants: Vec<Outgoing>,
-        nobody_left: bool,
+        last: Option<NodeId>,
     ) -> Result<Released, EpochError> {
         recovery::refuse(tx.connection()).await?;
         if !self.still_holds(tx, batch).await? {
@@ -135,17 +147,21 @@ impl Authority {
         }
         let now = tx.now();
         let drawing = self.drawing(&batch.epoch);
+        let Some(last) = last else {
+            self.close_drawing(tx, drawing).await?;
+            return Ok(Released::Nobody);
+        };
         let ends = grants
             .first()
             .zip(grants.last())
             .map(|(first, last)| (first.release.node, last.release.node));
         let Some(ends) = ends else {
-            return self.close_drawing(tx, drawing, nobody_left).await;
+            return Ok(Released::UpTo(last)); // none could be made
         };
         let may = grant::still_missing(tx.connection(), drawing, now, ends).await?;
         grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
         if grants.is_empty() {
-            return Ok(Released::Some); // another server was faster
+            return Ok(Released::UpTo(last)); // another server was faster
         }
         grants
             .iter_mut()
@@ -153,7 +169,7 @@ impl Authority {
         grant::release(tx.connection(), &grants).await?;
         let nodes = grants.iter().map(|grant| grant.release.node).collect();
         self.tell_released(tx, batch, nodes).await?;
-        Ok(Released::Some)
+        Ok(Released::UpTo(last))
     }
 
     /// Whether everything is still so that the grants of `batch` were made under.
@@ -187,21 +203,14 @@ impl Authority {
     }
 
     /// Notes that everybody who may have a grant has it, if that is so.
-    async fn close_drawing(
-        &self,
-        tx: &mut Tx,
-        drawing: Drawing,
-        nobody_left: bool,
-    ) -> Result<Released, EpochError> {
-        if !nobody_left {
-            return Ok(Released::Impossible);
-        }
+    async fn close_drawing(&self, tx: &mut Tx, drawing: Drawing) -> Result<(), EpochError> {
         let now = tx.now();
-        let missing = grant::missing(tx.connection(), drawing, now, None, 1).await?;
+        let all = Whom::Behind(None);
+        let missing = grant::missing(tx.connection(), drawing, now, all, 1).await?;
         if missing.is_empty() {
             epoch::set_complete(tx.connection(), drawing.epoch, drawing.redraw).await?;
         }
-        Ok(Released::All)
+        Ok(())
     }
 
     /// The grants that a member may hold now; what is due and was not released yet is released.
@@ -218,14 +227,7 @@ impl Authority {
         &self,
         node: NodeId,
     ) -> Result<Vec<(EpochNumber, GrantWithList)>, EpochError> {
-        for _ in 0..ATTEMPTS {
-            let Some(epoch) = self.missing_for(node).await? else {
-                break;
-            };
-            if let Released::Impossible = self.release_batch(epoch, Some(node)).await? {
-                break;
-            }
-        }
+        self.release_for(node).await?;
         let grants = {
             let mut connection = self.0.store.read().await?;
             grant::of(&mut connection, node, self.clock().now()).await?
@@ -245,21 +247,34 @@ impl Authority {
             .collect())
     }
 
-    /// A live epoch that `node` may have the grant of, and has not.
-    async fn missing_for(&self, node: NodeId) -> Result<Option<Epoch>, StoreError> {
-        let mut connection = self.0.store.read().await?;
-        let now = self.clock().now();
-        for epoch in epoch::live(&mut connection, now).await? {
-            let drawing = self.drawing(&epoch);
-            if epoch.ends > now
-                && !grant::missing(&mut connection, drawing, now, Some(node), 1)
-                    .await?
-                    .is_empty()
-            {
-                return Ok(Some(epoch));
+    /// Releases the grants of live epochs that `node` may have, and has not.
+    async fn release_for(&self, node: NodeId) -> Result<(), EpochError> {
+        for _ in 0..ATTEMPTS {
+            let mut stale = false;
+            for epoch in self.missing_of(node).await? {
+                let released = self.release_batch(epoch, Whom::Only(node)).await?;
+                stale |= matches!(released, Released::Stale);
+            }
+            if !stale {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    async fn missing_of(&self, node: NodeId) -> Result<Vec<Epoch>, StoreError> {
+        let mut connection = self.0.store.read().await?;
+        let now = self.clock().now();
+        let mut missing = Vec::new();
+        for epoch in epoch::live(&mut connection, now).await? {
+            let drawing = self.drawing(&epoch);
+            let only = Whom::Only(node);
+            let wanting = grant::missing(&mut connection, drawing, now, only, 1).await?;
+            if epoch.ends > now && !wanting.is_empty() {
+                missing.push(epoch);
+            }
+        }
+        Ok(missing)
     }
 
     /// Every release that the ledger holds, for checks of the bound.

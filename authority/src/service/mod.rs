@@ -26,6 +26,7 @@ mod invites;
 mod nodes;
 mod operators;
 mod overdue;
+mod pace;
 mod pieces;
 mod policies;
 mod receipts;

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tidegate_proto::policy::{Condition, Consequence, MembershipRule, Policy, PolicyFile, Subject};
 use tidegate_proto::{
-    Digest, Document as _, EpochCeilings, EpochSettings, Sequence, SignError, Signed, Span,
+    Digest, Document as _, EpochSettings, Sequence, SignError, Signed, VerifyError,
 };
 
 use super::audit::{Entry, Event};
@@ -64,7 +64,7 @@ impl Authority {
         let trust = self.trust();
         let genesis = trust.chain.genesis();
         let settings = in_force.map_or(genesis.epochs, |in_force| in_force.policy.epochs);
-        Ok(within(settings, &genesis.ceilings))
+        Ok(settings.within(&genesis.ceilings))
     }
 
     /// The policy in force.
@@ -216,19 +216,14 @@ impl Authority {
     }
 }
 
-/// The settings, as far as the ceilings let them.
-fn within(settings: EpochSettings, ceilings: &EpochCeilings) -> EpochSettings {
-    let epoch = settings.epoch.min(ceilings.epoch);
-    let beyond = ceilings.lease.as_millis().saturating_sub(epoch.as_millis());
-    EpochSettings {
-        epoch,
-        overlap: settings
-            .overlap
-            .min(ceilings.overlap)
-            .min(epoch.divided_by(2)),
-        lead: settings.lead.min(ceilings.lead).min(epoch),
-        offline_tolerance: settings.offline_tolerance.min(Span::from_millis(beyond)),
-        certificate: settings.certificate.min(ceilings.certificate),
+/// Why the policy in force cannot be taken along to a later genesis.
+fn refused<E>(error: VerifyError) -> E
+where
+    E: From<StoreError> + From<SignError>,
+{
+    match error {
+        VerifyError::Rule(rule) => SignError::Rule(rule).into(),
+        other => StoreError::Failed(format!("a policy that does not verify: {other}")).into(),
     }
 }
 
@@ -247,22 +242,31 @@ fn check_carried_out(policy: &Policy) -> Result<(), PolicyChangeError> {
 }
 
 impl Authority {
-    /// Signs the policy in force once more, under the genesis in force.
+    /// Signs the policy in force once more, under the genesis in force, and with settings that its ceilings let.
     pub(super) async fn sign_policy_anew<E>(&self, tx: &mut Tx, in_force: &InForce) -> Result<(), E>
     where
         E: From<StoreError> + From<SignError>,
     {
         let (now, trust) = (tx.now(), self.trust());
+        let before = in_force.policy.epochs;
         let again = Policy {
             version: counter::next(tx.connection(), "policy", now).await?,
             revision: trust.revision(),
             issued_at: now,
+            epochs: before.within(&trust.chain.genesis().ceilings),
             ..in_force.policy.clone()
         };
         let signed = trust.signer.sign(&again)?;
+        // Nodes that refuse a policy have no rules, and talk to nobody.
+        signed.verify(&trust.keyring, now).map_err(refused::<E>)?;
         policy::keep(tx.connection(), &again, &signed).await?;
         tx.announce(Notice::Policy(again.version));
-        let entry = Entry::new(Event::PolicySignedAnew, &Actor::System, again.version);
+        let mut entry = Entry::new(Event::PolicySignedAnew, &Actor::System, again.version);
+        if again.epochs != before {
+            let lowered = again.epochs.changes_since(&before);
+            tracing::warn!(lowered, version = %again.version, "the genesis in force has lower ceilings than the policy had settings; the policy was signed anew with the most that they allow");
+            entry = entry.with("lowered", lowered);
+        }
         Ok(self.record(tx, entry).await?)
     }
 

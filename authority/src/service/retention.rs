@@ -26,25 +26,24 @@ const ENDED_KEPT: Span = Span::from_hours(30 * 24);
 const HISTORY_KEPT: Span = Span::from_hours(400 * 24);
 
 impl Authority {
-    /// Forgets what has passed, now and then.
+    /// Forgets what has passed, now and then: by the time that has surely come, since it does not come back.
     pub(super) async fn forget(&self, tx: &mut Tx) -> Result<(), EpochError> {
-        let now = tx.now();
+        let now = self.pace().sure();
         let last = self.0.forgotten_at.load(Ordering::Relaxed);
         if now < UnixTime::from_millis(last) + FORGET {
             return Ok(());
         }
         let forgotten_at = now.as_millis();
         self.0.forgotten_at.store(forgotten_at, Ordering::Relaxed);
-        self.forget_used_up(tx).await?;
-        forget_ended(tx).await?;
-        forget_history(tx, now - HISTORY_KEPT).await?;
-        self.forget_pending(tx).await?;
+        self.forget_used_up(tx, now).await?;
+        forget_ended(tx, now).await?;
+        forget_history(tx, now).await?;
+        self.forget_pending(tx, now).await?;
         Ok(())
     }
 
     /// What nobody can use any more.
-    async fn forget_used_up(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        let now = tx.now();
+    async fn forget_used_up(&self, tx: &mut Tx, now: UnixTime) -> Result<(), StoreError> {
         let ceilings = self.trust().chain.genesis().ceilings;
         let connection = tx.connection();
         change::forget(connection, now - CHANGES_KEPT, self.0.limits.changes).await?;
@@ -57,8 +56,8 @@ impl Authority {
     }
 
     /// Newcomers whom nobody decided on.
-    async fn forget_pending(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        let before = tx.now() - self.0.limits.pending_for;
+    async fn forget_pending(&self, tx: &mut Tx, now: UnixTime) -> Result<(), StoreError> {
+        let before = now - self.0.limits.pending_for;
         let forgotten = node::forget_pending(tx.connection(), before).await?;
         if forgotten > 0 {
             let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
@@ -69,15 +68,15 @@ impl Authority {
 }
 
 /// What has ended, and was shown for a while.
-async fn forget_ended(tx: &mut Tx) -> Result<(), StoreError> {
-    let before = tx.now() - ENDED_KEPT;
+async fn forget_ended(tx: &mut Tx, now: UnixTime) -> Result<(), StoreError> {
+    let before = now - ENDED_KEPT;
     invite::forget(tx.connection(), before).await?;
     token::forget(tx.connection(), before).await
 }
 
 /// What was before: never what is in force, what a receipt may still name, or the revocations that are listed.
-async fn forget_history(tx: &mut Tx, before: UnixTime) -> Result<(), StoreError> {
-    let now = tx.now();
+async fn forget_history(tx: &mut Tx, now: UnixTime) -> Result<(), StoreError> {
+    let before = now - HISTORY_KEPT;
     let connection = tx.connection();
     revocation::forget(connection, before, MOST_LISTED).await?;
     list::forget(connection, before).await?;

@@ -9,8 +9,6 @@ use tidegate_proto::{
 
 use super::addresses::ADDRESS_HELD;
 use super::audit::{Entry, Event};
-use super::bounds::status;
-
 use super::{
     Authority, Caller, MembershipError, NodeStatus, Notice, Operation, ReadError, RevocationView,
 };
@@ -29,7 +27,7 @@ impl Authority {
         E: From<StoreError> + From<SignError>,
     {
         let (now, trust) = (tx.now(), self.trust());
-        list::expire(tx.connection(), now).await?;
+        list::expire(tx.connection(), self.pace().sure()).await?;
         let entries = list::entries(tx.connection()).await?;
         let document = RevocationList {
             network: self.network(),
@@ -85,6 +83,7 @@ impl Authority {
         revoke: Revoke,
         caller: Caller,
     ) -> Result<RevocationStatus, MembershipError> {
+        self.keep_pace().await?; // the bound is computed from a ledger that the clock has not left behind
         self.effect(async move |this, tx| this.revoke_within(tx, node, revoke, &caller).await)
             .await
     }
@@ -118,7 +117,7 @@ impl Authority {
             (status, revoke.reason, now, None);
         grant::withdraw(tx.connection(), node.node).await?;
         self.touch(tx, &mut node).await?;
-        self.redraw_ahead(tx).await?;
+        self.redraw_ahead::<MembershipError>(tx).await?;
         self.open_revocation(tx, &node, revoke.kind, caller).await
     }
 
@@ -130,7 +129,7 @@ impl Authority {
         revoke: &Revoke,
     ) -> Result<(), MembershipError> {
         let now = tx.now();
-        list::expire(tx.connection(), now).await?;
+        list::expire(tx.connection(), self.pace().sure()).await?;
         let entry = RevocationEntry {
             identity: node.identity,
             serials_up_to: node.serial.unwrap_or_default(),
@@ -187,7 +186,12 @@ impl Authority {
         self.record(tx, entry).await?;
         self.has_work(tx);
         let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
-        status(current.place, &progress, view.bound, trusts_rtc)
+        Ok(RevocationStatus::new(
+            current.place,
+            &progress,
+            view.bound,
+            trusts_rtc,
+        ))
     }
 
     /// Ends a suspension, or lets a revoked or denied node come back with new keys.

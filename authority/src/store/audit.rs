@@ -36,6 +36,14 @@ pub(crate) async fn head(
     .transpose()
 }
 
+/// When the last record was made.
+pub(crate) async fn last_at(connection: &mut Connection) -> Result<Option<UnixTime>, StoreError> {
+    let row = sql!("SELECT at FROM audit ORDER BY sequence DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Row(row).count("at")).transpose()
+}
+
 /// The last `limit` records, in their order.
 pub(crate) async fn last(connection: &mut Connection, limit: u32) -> Result<Vec<Kept>, StoreError> {
     let text = "SELECT sequence, record, hash FROM audit ORDER BY sequence DESC LIMIT $1";

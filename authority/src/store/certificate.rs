@@ -49,20 +49,31 @@ pub(crate) async fn last_end(
     Row(row.await?).optional_count("last")
 }
 
-/// Members whose certificate was signed under a revision before `since`, at most `limit`.
-pub(crate) async fn outdated(
+/// Members behind `after` whose certificate was signed under a revision before `revision`, in the order of ids.
+pub(crate) async fn earlier(
     connection: &mut Connection,
-    since: Revision,
+    revision: Revision,
     now: UnixTime,
+    after: NodeId,
     limit: u32,
-) -> Result<Vec<NodeId>, StoreError> {
-    let text = "SELECT nodes.node AS node FROM certificates JOIN nodes ON nodes.serial = certificates.serial
-                WHERE certificates.revision < $1 AND nodes.status = 'allowed' AND nodes.not_after > $2 LIMIT $3";
-    let rows = sql!(text, since.stored(), now.stored(), i64::from(limit));
-    let ids = rows.fetch_all(connection).await?;
-    ids.into_iter()
-        .map(|row| Row(row).array("node").map(NodeId::from_bytes))
-        .collect()
+) -> Result<Vec<(NodeId, Signed<Certificate>)>, StoreError> {
+    let text = "SELECT nodes.node AS node, certificates.envelope AS envelope
+                FROM certificates JOIN nodes ON nodes.serial = certificates.serial
+                WHERE certificates.revision < $1 AND nodes.status = 'allowed' AND nodes.not_after > $2 AND nodes.node > $3
+                ORDER BY nodes.node LIMIT $4";
+    let rows = sql!(
+        text,
+        revision.stored(),
+        now.stored(),
+        &after.as_bytes()[..],
+        i64::from(limit)
+    );
+    let one = |row: Row| {
+        let node = NodeId::from_bytes(row.array("node")?);
+        Ok((node, row.signed("envelope")?))
+    };
+    let rows = rows.fetch_all(connection).await?;
+    rows.into_iter().map(Row).map(one).collect()
 }
 
 /// Whether `node` ever had a certificate over this sealing key.

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 use tidegate_proto::bound::Release;
 use tidegate_proto::{
     Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, Revision, SealingPublicKey, Serial,
-    Signed, UnixTime,
+    Signed, Span, UnixTime,
 };
 
 use super::{Connection, Counted, Row, StoreError, corrupt, sql};
@@ -31,18 +31,26 @@ pub(crate) struct Drawing {
     pub(crate) since: Revision,
 }
 
-/// Members without a grant for this drawing of the epoch, at most `limit`; only `node`, where one is given.
+/// Which members are meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whom {
+    /// This one.
+    Only(NodeId),
+    /// Those behind this one in the order of ids, or all.
+    Behind(Option<NodeId>),
+}
+
+/// Members without a grant for this drawing of the epoch, the first `limit` of those that are meant.
 pub(crate) async fn missing(
     connection: &mut Connection,
     drawing: Drawing,
     now: UnixTime,
-    node: Option<NodeId>,
+    whom: Whom,
     limit: u32,
 ) -> Result<Vec<Recipient>, StoreError> {
-    let only = if node.is_some() {
-        "nodes.node = $6"
-    } else {
-        "$6 IS NULL"
+    let (only, node) = match whom {
+        Whom::Only(node) => ("nodes.node = $6", Some(node)),
+        Whom::Behind(node) => ("nodes.node > $6", node),
     };
     let text = AssertSqlSafe(format!(
         "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
@@ -56,7 +64,7 @@ pub(crate) async fn missing(
         now.stored(),
         drawing.since.stored(),
         i64::from(limit),
-        node.map(|node| node.as_bytes().to_vec())
+        node.map_or_else(Vec::new, |node| node.as_bytes().to_vec())
     );
     let recipient = |row: Row| {
         Ok(Recipient {
@@ -214,6 +222,17 @@ pub(crate) async fn withdraw(connection: &mut Connection, node: NodeId) -> Resul
     Ok(())
 }
 
+/// Takes back what anybody could still ask for of an epoch.
+pub(crate) async fn withdraw_all(
+    connection: &mut Connection,
+    epoch: EpochNumber,
+) -> Result<(), StoreError> {
+    sql!("DELETE FROM grants WHERE epoch = $1", epoch.stored())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Forgets grants of epochs that have ended, and releases that nobody could use after `before`.
 pub(crate) async fn forget(
     connection: &mut Connection,
@@ -228,6 +247,20 @@ pub(crate) async fn forget(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Has every release that still counted at `since` count for longer by `step`.
+pub(crate) async fn postpone(
+    connection: &mut Connection,
+    since: UnixTime,
+    step: Span,
+) -> Result<(), StoreError> {
+    let text = "UPDATE releases SET stopped_at = stopped_at + $2 WHERE stopped_at > $1";
+    let step = UnixTime::default() + step;
+    sql!(text, since.stored(), step.stored())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Who may talk to a revoked node until it has confirmed, or has stopped by itself.
 
-use tidegate_proto::{ListPlace, NodeId, Sequence, UnixTime};
+use tidegate_proto::{ListPlace, NodeId, Sequence, Span, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, sql};
 
@@ -64,6 +64,20 @@ pub(crate) async fn last_stop(
         "SELECT MAX(stopped_at) AS last FROM holders WHERE list = $1 AND confirmed_at IS NULL";
     let row = sql!(text, list.stored()).fetch_one(connection);
     Row(row.await?).optional_count("last")
+}
+
+/// Has everybody who had not stopped at `since` stop later by `step`.
+pub(crate) async fn postpone(
+    connection: &mut Connection,
+    since: UnixTime,
+    step: Span,
+) -> Result<(), StoreError> {
+    let text = "UPDATE holders SET stopped_at = stopped_at + $2 WHERE stopped_at > $1 AND confirmed_at IS NULL";
+    let step = UnixTime::default() + step;
+    sql!(text, since.stored(), step.stored())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Notes that `node` has confirmed every list up to `list`; gives how many it had not before.

@@ -174,6 +174,34 @@ pub(crate) async fn changed_since(
     rows.into_iter().map(Row).map(changed).collect()
 }
 
+/// Whether there are `most` members with certificates that count at `now`. Who is suspended keeps its place among them.
+pub(crate) async fn are_as_many(
+    connection: &mut Connection,
+    most: usize,
+    now: UnixTime,
+) -> Result<bool, StoreError> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    // An index alone answers this, and a network that is not full asks no more.
+    let text = "SELECT COUNT(*) AS n FROM nodes WHERE status IN ('allowed', 'quarantined')";
+    if Row(sql!(text).fetch_one(&mut *connection).await?).integer("n")? < most {
+        return Ok(false);
+    }
+    let text = "SELECT COUNT(*) AS n FROM nodes WHERE status IN ('allowed', 'quarantined') AND not_after > $1";
+    let live = sql!(text, now.stored()).fetch_one(connection).await?;
+    Ok(Row(live).integer("n")? >= most)
+}
+
+/// Members none of whose certificates was still valid at `at`.
+pub(crate) async fn ended_before(
+    connection: &mut Connection,
+    at: UnixTime,
+) -> Result<Vec<Node>, StoreError> {
+    let text = "SELECT * FROM nodes WHERE status = 'allowed' AND NOT EXISTS
+                (SELECT 1 FROM certificates WHERE certificates.node = nodes.node AND certificates.not_after >= $1)";
+    let rows = sql!(text, at.stored()).fetch_all(connection).await?;
+    rows.into_iter().map(|row| Node::read(&Row(row))).collect()
+}
+
 /// How many wait for a decision.
 pub(crate) async fn pending(connection: &mut Connection) -> Result<i64, StoreError> {
     Row(

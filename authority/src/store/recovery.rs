@@ -121,6 +121,30 @@ pub(crate) async fn heard(connection: &mut Connection) -> Result<u32, StoreError
     Row(sql!(text).fetch_one(connection).await?).small("n")
 }
 
+/// Nodes that the backup itself knows as members, as far as they are not known to be out. What they say of the time since
+/// counts for more than what those say whom only a report has shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Witnesses {
+    pub(crate) all: u32,
+    pub(crate) heard: u32,
+}
+
+/// The members of a backup that was made at `backup_at`: those that it awaits from the beginning.
+pub(crate) async fn witnesses(
+    connection: &mut Connection,
+    backup_at: UnixTime,
+) -> Result<Witnesses, StoreError> {
+    let text = "SELECT COUNT(*) AS members, COUNT(reported_at) AS heard
+                FROM recovery_nodes JOIN nodes ON nodes.node = recovery_nodes.node
+                WHERE nodes.status = 'allowed' AND nodes.enrolled_at <= $1
+                AND EXISTS (SELECT 1 FROM certificates WHERE certificates.node = nodes.node AND not_before <= $1 AND certificates.not_after > $1)";
+    let row = Row(sql!(text, backup_at.stored()).fetch_one(connection).await?);
+    Ok(Witnesses {
+        all: row.small("members")?,
+        heard: row.small("heard")?,
+    })
+}
+
 /// Nodes that have not reported and are not known to be out.
 pub(crate) async fn awaited(connection: &mut Connection) -> Result<Vec<NodeId>, StoreError> {
     let text = "SELECT node FROM recovery_nodes WHERE reported_at IS NULL

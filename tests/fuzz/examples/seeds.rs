@@ -1,5 +1,6 @@
 //! Writes the sound inputs of the corpus, from the test fixtures: `cargo run --example seeds`.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::{fs, io};
 
@@ -165,6 +166,8 @@ fn status(network: &Network) -> RevocationStatus {
     RevocationStatus {
         list: place(7),
         confirmed: set([network.node()]),
+        confirmed_unnamed: None,
+        outstanding_unnamed: NonZeroU32::new(7),
         outstanding: BoundedList::new(vec![outstanding]).expect("one is not too many"),
         bound: Some(NOW),
         trusts_rtc: true,

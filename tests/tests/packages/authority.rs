@@ -145,10 +145,11 @@ impl Site {
                 "sed 's/.* {NAME}/10.0.0.2 {NAME}/' /etc/hosts >/etc/hosts.new; cat /etc/hosts.new >/etc/hosts; rm /etc/hosts.new"
             ));
         }
-        // The operator's profile is still the same. Recovery ends once A has reported that nothing was decided since.
-        let works = || a.can("tidegate admin epoch rotate");
-        let recovered = wait_until(LATE, "the authority to have recovered", works);
+        // The operator's profile is still the same. A alone cannot vouch that nothing was decided since.
+        let end = "tidegate admin recovery override --reason 'moved to another host'";
+        let recovered = wait_until(LATE, "the authority to have recovered", || a.can(end));
         assert!(recovered.is_ok(), "{}", b.log("tidegate-authority"));
+        a.sh("tidegate admin epoch rotate");
         let nodes = a.sh("tidegate admin nodes");
         let mut of_b = nodes.lines().filter(|line| line.starts_with("b "));
         assert!(

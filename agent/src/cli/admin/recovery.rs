@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use tidegate::admin::{facts, moment};
 use tidegate_proto::Reason;
-use tidegate_proto::api::{Override, RecoveryView};
+use tidegate_proto::api::{Override, RecoveryEnd, RecoveryView};
 
 use super::desk::Desk;
 use crate::cli::Failure;
@@ -13,7 +13,7 @@ use crate::cli::Failure;
 pub(super) enum Recovery {
     /// Show which nodes have reported what they know, and which have not
     Show,
-    /// End it before every node has reported; what only the others know is then forgotten
+    /// End it before every node has reported, or where it does not end by itself; what only the others know is then forgotten
     Override {
         /// Why that is right, for the audit log
         #[arg(long)]
@@ -55,9 +55,20 @@ fn shown(recovery: &RecoveryView, desk: &Desk) -> String {
         ),
         ("reported", recovery.reported.to_string()),
         ("awaited", recovery.awaited.len().to_string()),
+        ("ends", ends(recovery.ends).to_owned()),
     ]);
     for node in recovery.awaited.iter() {
         text.push_str(&format!("  {node}\n"));
     }
     text
+}
+
+fn ends(end: RecoveryEnd) -> &'static str {
+    match end {
+        RecoveryEnd::Reports => "by itself, once every awaited node has reported",
+        RecoveryEnd::Override => {
+            "only with 'tidegate admin recovery override': fewer than two members of the backup are left to tell what \
+             happened since; compare 'tidegate admin nodes' with who should be in, before and after"
+        }
+    }
 }

@@ -145,7 +145,7 @@ fn is_over(status: &RevocationStatus, now: UnixTime) -> bool {
 
 /// In one line: who has confirmed, who has not, and the bound.
 fn standing(status: &RevocationStatus, now: UnixTime) -> String {
-    let (confirmed, open) = (status.confirmed.len(), status.outstanding.len());
+    let (confirmed, open) = (status.confirmed_count(), status.outstanding_count());
     let all = confirmed + open;
     match status.bound {
         None => {
@@ -267,6 +267,9 @@ fn describe(report: &RevocationReport, rows: Vec<[String; 3]>, now: UnixTime) ->
             rows,
             "",
         ));
+    }
+    if let Some(more) = status.outstanding_unnamed {
+        text.push_str(&format!("and {more} more that have not confirmed\n"));
     }
     if status.trusts_rtc && status.bound.is_some() {
         text.push_str(

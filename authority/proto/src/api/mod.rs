@@ -18,8 +18,8 @@ pub use access::{
 };
 pub use admin::{Approval, Decision, NodeStatus, NodeStatusError, NodeView, Nodes, Presence};
 pub use node::{
-    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, RecoveryView, Renew,
-    TimeQuestion,
+    Enroll, Enrolled, Grants, Heartbeat, HeartbeatReply, Recovered, Recovery, RecoveryEnd,
+    RecoveryView, Renew, TimeQuestion,
 };
 pub use operation::{Door, Operation, UnknownOperation};
 pub use problem::{Explanation, Problem};

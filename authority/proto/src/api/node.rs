@@ -115,8 +115,19 @@ pub struct Recovery {
 /// Whether an authority that was restored still waits for others.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Recovered {
-    /// Nodes that have not reported yet; none: the authority works again.
+    /// Nodes that have not reported yet; none: the authority works again, unless only an operator can end its recovery.
     pub awaited: u32,
+}
+
+/// How a recovery ends.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryEnd {
+    /// By itself, once every awaited node has reported.
+    Reports,
+    /// By a sovereign's word alone: fewer than two members of the backup are left who could report, and one alone could
+    /// keep silent about its own revocation.
+    Override,
 }
 
 /// How the recovery of a restored authority stands.
@@ -128,6 +139,8 @@ pub struct RecoveryView {
     pub since: UnixTime,
     /// How many nodes have reported.
     pub reported: u32,
+    /// How it ends.
+    pub ends: RecoveryEnd,
     /// Nodes that have not, and may know of decisions that the backup does not hold.
     pub awaited: BoundedList<NodeId, 10_000>,
 }

@@ -1,5 +1,7 @@
 //! Revocations, and how they stand.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bound::Progress;
@@ -19,15 +21,21 @@ pub struct Revoke {
     pub reason: Reason,
 }
 
-/// How a revocation stands.
+/// How a revocation stands. It names so many nodes and counts all of them: the decision does not depend on how many there are.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RevocationStatus {
     /// The first list that holds it.
     pub list: ListPlace,
     /// Nodes that have signed that they have stopped.
-    pub confirmed: BoundedSet<NodeId, 10_000>,
+    pub confirmed: BoundedSet<NodeId, { RevocationStatus::MOST_NAMED }>,
+    /// How many more have, if there are more than can be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_unnamed: Option<NonZeroU32>,
     /// Nodes that may not have heard yet.
-    pub outstanding: BoundedList<Outstanding, 10_000>,
+    pub outstanding: BoundedList<Outstanding, { RevocationStatus::MOST_NAMED }>,
+    /// How many more may not, if there are more than can be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outstanding_unnamed: Option<NonZeroU32>,
     /// After this nobody honest talks to the revoked node; absent if all have confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<UnixTime>,
@@ -45,26 +53,52 @@ pub struct Outstanding {
 }
 
 impl RevocationStatus {
-    /// The status that `progress` amounts to, with the bound as it was published. `None` if there are more nodes
-    /// than any network has.
+    /// The most nodes of a kind that are named.
+    pub const MOST_NAMED: usize = 10_000;
+
+    /// The status that `progress` amounts to, with the bound as it was published.
     pub fn new(
         list: ListPlace,
         progress: &Progress,
         bound: Option<UnixTime>,
         trusts_rtc: bool,
-    ) -> Option<Self> {
-        let outstanding = progress
-            .outstanding
+    ) -> Self {
+        let (confirmed, outstanding) = (&progress.confirmed, &progress.outstanding);
+        let named = confirmed.iter().copied().take(Self::MOST_NAMED);
+        let open = outstanding
             .iter()
-            .map(|(&node, &stopped_at)| Outstanding { node, stopped_at });
-        Some(Self {
+            .map(|(&node, &stopped_at)| Outstanding { node, stopped_at })
+            .take(Self::MOST_NAMED);
+        Self {
             list,
-            confirmed: BoundedSet::new(progress.confirmed.iter().copied().collect()).ok()?,
-            outstanding: BoundedList::new(outstanding.collect()).ok()?,
+            confirmed: BoundedSet::new(named.collect()).unwrap_or_default(), // just cut to size
+            confirmed_unnamed: unnamed(confirmed.len()),
+            outstanding: BoundedList::new(open.collect()).unwrap_or_default(),
+            outstanding_unnamed: unnamed(outstanding.len()),
             bound,
             trusts_rtc,
-        })
+        }
     }
+
+    /// How many nodes have confirmed.
+    pub fn confirmed_count(&self) -> usize {
+        all(self.confirmed.len(), self.confirmed_unnamed)
+    }
+
+    /// How many may not have heard yet.
+    pub fn outstanding_count(&self) -> usize {
+        all(self.outstanding.len(), self.outstanding_unnamed)
+    }
+}
+
+/// How many of `all` are not named.
+fn unnamed(all: usize) -> Option<NonZeroU32> {
+    let more = all.saturating_sub(RevocationStatus::MOST_NAMED);
+    NonZeroU32::new(u32::try_from(more).unwrap_or(u32::MAX))
+}
+
+fn all(named: usize, unnamed: Option<NonZeroU32>) -> usize {
+    named + unnamed.map_or(0, NonZeroU32::get) as usize
 }
 
 /// A decision that put somebody out.

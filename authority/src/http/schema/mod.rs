@@ -7,6 +7,7 @@ mod objects;
 mod texts;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde_json::{Value, json};
 use tidegate_proto::{BoundedList, BoundedSet, Signed};
@@ -168,6 +169,12 @@ integers! {
     tidegate_proto::Serial = LARGEST, "";
     tidegate_proto::Revision = LARGEST, "";
     tidegate_proto::EpochNumber = LARGEST, "";
+}
+
+impl Described for NonZeroU32 {
+    fn schema(_schemas: &mut Schemas) -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })
+    }
 }
 
 impl Described for bool {

@@ -1,6 +1,8 @@
 //! Objects, field by field.
 #![allow(clippy::wildcard_imports, reason = "it describes all that there is")]
 
+use std::num::NonZeroU32;
+
 use serde_json::{Value, json};
 use tidegate_proto::api::*;
 use tidegate_proto::audit::{Chained, Fact, Facts, Record};
@@ -71,7 +73,8 @@ objects! {
     Revocations { revocations: BoundedList<RevocationView, 1000> }
     RevocationReport { revocation: RevocationView, status: RevocationStatus }
     RevocationStatus {
-        list: ListPlace, confirmed: BoundedSet<NodeId, 10_000>, outstanding: BoundedList<Outstanding, 10_000>,
+        list: ListPlace, confirmed: BoundedSet<NodeId, 10_000>, confirmed_unnamed: Option<NonZeroU32>,
+        outstanding: BoundedList<Outstanding, 10_000>, outstanding_unnamed: Option<NonZeroU32>,
         bound: Option<UnixTime>, trusts_rtc: bool,
     }
     Outstanding { node: NodeId, stopped_at: UnixTime }
@@ -108,7 +111,7 @@ objects! {
     }
     Recovered { awaited: u32 }
     RecoveryView {
-        backup_at: UnixTime, since: UnixTime, reported: u32, awaited: BoundedList<NodeId, 10_000>,
+        backup_at: UnixTime, since: UnixTime, reported: u32, ends: RecoveryEnd, awaited: BoundedList<NodeId, 10_000>,
     }
     AuditPage { records: BoundedList<Chained, 1000>, next: Option<Sequence> }
     Chained { record: Record, hash: Digest }

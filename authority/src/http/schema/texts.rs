@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
-use tidegate_proto::api::{Explanation, NodeStatus, Operation, SecretText};
+use tidegate_proto::api::{Explanation, NodeStatus, Operation, RecoveryEnd, SecretText};
 use tidegate_proto::audit::Fact;
 use tidegate_proto::policy::OperatorRole;
 use tidegate_proto::{
@@ -123,6 +123,14 @@ impl Described for Operation {
 impl Described for Fact {
     fn schema(schemas: &mut Schemas) -> Value {
         json!({ "anyOf": [schemas.of::<u64>(), schemas.of::<Reason>()] })
+    }
+}
+
+impl Described for RecoveryEnd {
+    const NAME: Option<&'static str> = Some("RecoveryEnd");
+
+    fn schema(_schemas: &mut Schemas) -> Value {
+        json!({ "type": "string", "enum": [Self::Reports, Self::Override] })
     }
 }
 

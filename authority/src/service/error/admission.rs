@@ -1,6 +1,6 @@
 //! Why a newcomer is not let in, and why an invite does not serve.
 
-use tidegate_proto::{NodeName, PossessionError, Prefix, SignError, UnixTime};
+use tidegate_proto::{NodeName, PossessionError, Prefix, Roster, SignError, UnixTime};
 
 use super::super::access::AccessError;
 use super::{Blame, Coded, coded};
@@ -51,6 +51,12 @@ pub enum EnrollError {
     /// No address is left.
     #[error("every overlay address is taken or held; a genesis succession can add a range")]
     NoAddress,
+    /// As many members as anybody's roster and any revocation's answer can name.
+    #[error(
+        "the network has {} members, the most that it can have; have an operator revoke those that are gone ('tidegate admin nodes' lists them), then try again",
+        Roster::MOST_ENTRIES
+    )]
+    NetworkFull,
     /// Too many wait for a decision.
     #[error("too many nodes wait for a decision; ask an operator for an invite")]
     TooManyPending,
@@ -81,6 +87,7 @@ coded!(EnrollError {
     Self::NameTaken(_) => "name-taken", Conflict;
     Self::Route(_) => "route-into-overlay", Malformed;
     Self::NoAddress => "no-address-left", Exhausted;
+    Self::NetworkFull => "network-full", Exhausted;
     Self::TooManyPending => "too-many-pending", Exhausted;
     Self::Unknown => "not-enrolled", Missing;
 } inner { Invite, Access, Sign, Store });

@@ -91,6 +91,9 @@ pub enum NodeError {
     /// It could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The at-rest key does not serve.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,4 +108,4 @@ coded!(NodeError {
     Self::Future(_) => "dated-in-future", Malformed;
     Self::ChangedAlready(_) => "key-changed-already", Exhausted;
     Self::ListFull => "list-full", Exhausted;
-} inner { Keys, Access, Sign, Store });
+} inner { Keys, Access, Sign, Signer, Store });

@@ -2,21 +2,25 @@
 //!
 //! What the backup lacks, the nodes still hold, signed: the newest list, their certificates and grants, the policy,
 //! successions of genesis. Each node reports that once. Recovery ends when every node has reported that was in when
-//! the backup was made, or whose certificate a report has shown, and at least one was heard; nodes on the merged list
-//! are not waited for. Time alone never ends it: that a node is silent says nothing about what was decided. A
-//! sovereign may end it early, and answers for it in the audit log.
+//! the backup was made, or whose certificate a report has shown; nodes on the merged list are not waited for. At least
+//! two of those heard must be members that the backup itself knows: a single node could be the very one that was
+//! revoked since, and hold back the list that says so. Time alone never ends it: that a node is silent says nothing about
+//! what was decided. A sovereign may end it early, and where fewer than two members of the backup are left only a
+//! sovereign can; who does answers for it in the audit log.
 //!
 //! What is merged only ever takes away: whoever is out in the backup or in the newest list stays out, unless a newer
-//! certificate shows that it was let in again.
+//! certificate shows that it was let in again. Whose revocation could have left the list again since the backup is
+//! suspended at the end ([`unseen`]).
 
 mod error;
 mod merge;
+mod unseen;
 
 pub use error::RecoveryError;
 
 use std::sync::{Arc, PoisonError};
 
-use tidegate_proto::api::{Recovered, Recovery, RecoveryView};
+use tidegate_proto::api::{Recovered, Recovery, RecoveryEnd, RecoveryView};
 use tidegate_proto::bound::LedgerGap;
 use tidegate_proto::policy::Policy;
 use tidegate_proto::{
@@ -29,6 +33,9 @@ use super::authority::{OpenError, Trust};
 use super::{Actor, Authority, Caller, Operation};
 use crate::store::{StoreError, Tx, genesis, node, recovery, revocation};
 use merge::{merge_peer, merge_policy};
+
+/// How many members of the backup have to be heard before their word is believed without an operator's.
+const LEAST_WITNESSES: u32 = 2;
 
 /// What in a report was signed by this network's authority.
 struct Report {
@@ -49,10 +56,16 @@ impl Authority {
             return Ok(None);
         };
         let awaited = recovery::awaited(&mut connection).await?;
+        let witnesses = recovery::witnesses(&mut connection, current.backup_at).await?;
+        let by_itself = witnesses.all >= LEAST_WITNESSES;
         Ok(Some(RecoveryView {
             backup_at: current.backup_at,
             since: current.began_at,
             reported: recovery::heard(&mut connection).await?,
+            ends: match by_itself {
+                true => RecoveryEnd::Reports,
+                false => RecoveryEnd::Override,
+            },
             awaited: first(awaited),
         }))
     }
@@ -83,14 +96,14 @@ impl Authority {
     ) -> Result<(), RecoveryError> {
         self.effect(async move |this, tx| -> Result<(), RecoveryError> {
             this.admit(tx, &caller, Operation::OverrideRecovery).await?;
-            if recovery::current(tx.connection()).await?.is_none() {
-                return Err(RecoveryError::NotRecovering);
-            }
+            let current = recovery::current(tx.connection())
+                .await?
+                .ok_or(RecoveryError::NotRecovering)?;
             let unheard = recovery::awaited(tx.connection()).await?;
             let entry = Entry::new(Event::RecoveryOverridden, &caller.actor, reason)
                 .count("unheard", unheard.len());
             this.record(tx, entry).await?;
-            this.end_recovery(tx).await
+            this.end_recovery(tx, current).await
         })
         .await
     }
@@ -206,16 +219,20 @@ impl Authority {
     }
 
     async fn end_if_complete(&self, tx: &mut Tx) -> Result<Recovered, RecoveryError> {
+        let current = recovery::current(tx.connection())
+            .await?
+            .ok_or(RecoveryError::NotRecovering)?;
         let awaited = recovery::awaited(tx.connection()).await?.len();
-        let heard = recovery::heard(tx.connection()).await?;
-        if awaited == 0 && heard > 0 {
+        let witnesses = recovery::witnesses(tx.connection(), current.backup_at).await?;
+        if awaited == 0 && witnesses.heard >= LEAST_WITNESSES {
+            let heard = recovery::heard(tx.connection()).await?;
             let entry = Entry::new(
                 Event::RecoveryEnded,
                 &Actor::System,
                 "every node has reported",
             );
             self.record(tx, entry.count("reported", heard)).await?;
-            self.end_recovery(tx).await?;
+            self.end_recovery(tx, current).await?;
         }
         Ok(Recovered {
             awaited: u32::try_from(awaited).unwrap_or(u32::MAX),
@@ -223,9 +240,16 @@ impl Authority {
     }
 
     /// Goes back to work: a list and a policy above all that anybody holds, and a fresh epoch at the next tick.
-    async fn end_recovery(&self, tx: &mut Tx) -> Result<(), RecoveryError> {
+    async fn end_recovery(
+        &self,
+        tx: &mut Tx,
+        current: recovery::Recovery,
+    ) -> Result<(), RecoveryError> {
         self.put_out_listed(tx).await?;
+        let known_until = self.known_until(tx, &current).await?;
         recovery::end(tx.connection()).await?;
+        self.suspend_unseen(tx, current.backup_at, known_until)
+            .await?;
         if let Some(in_force) = self.policy_in_force(tx.connection()).await? {
             self.sign_policy_anew::<RecoveryError>(tx, &in_force)
                 .await?;

@@ -90,7 +90,7 @@ fn gather(
         returned,
         pushed,
         receipts,
-        outstanding: status.outstanding.len(),
+        outstanding: status.outstanding_count(),
         heard,
         bound: report
             .status

@@ -1,0 +1,170 @@
+//! Whether the time keeps pace with the time that passes.
+//!
+//! A lease binds a node for so long by a clock that nobody can set. If the authority's own time is set ahead, leases end
+//! later by it than the ledger says. So what counts in the ledger is moved along, and nothing is forgotten early. What was
+//! told of a bound stays as it was told; that a revocation is complete is said when it is.
+
+use std::sync::PoisonError;
+
+use tidegate_proto::bound::LedgerGap;
+use tidegate_proto::{Span, UnixTime};
+
+use super::audit::{Entry, Event};
+use super::certificates::longest_use;
+use super::{Actor, Authority};
+use crate::clock::Sample;
+use crate::store::{StoreError, Tx, audit, grant, holder, list, revocation};
+
+/// The least that counts as set, beside what a clock that is being corrected gains.
+const LEAST_STEP: Span = Span::from_secs(1);
+/// By how much what is on record may be ahead of the time at a start: another server's clock, or a correction.
+const RECORDED_AHEAD: Span = Span::from_secs(5);
+
+/// What the clocks showed last, and how far the time was set ahead of late.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    last: Sample,
+    ahead: Span,
+    /// When, by the clock that nobody sets, nothing of before counts any more.
+    ahead_until: Span,
+}
+
+impl Pace {
+    pub(super) fn new(first: Sample) -> Self {
+        Self {
+            last: first,
+            ahead: Span::default(),
+            ahead_until: Span::default(),
+        }
+    }
+
+    /// How far the time was set ahead since the last sample, if it was.
+    fn step(&self, sample: &Sample) -> Option<Span> {
+        let told = sample.wall.since(self.last.wall).as_millis();
+        let passed = sample
+            .boot
+            .as_millis()
+            .saturating_sub(self.last.boot.as_millis());
+        let step = Span::from_millis(told.saturating_sub(passed));
+        (step > LEAST_STEP + Span::from_millis(passed / 1000)).then_some(step)
+    }
+
+    /// Takes the next sample. What was released before a step counts for `longest`.
+    fn take(&mut self, sample: Sample, longest: Span) {
+        if let Some(step) = self.step(&sample) {
+            self.ahead = self.ahead + step;
+            self.ahead_until = sample.boot + longest;
+        } else if sample.boot >= self.ahead_until {
+            self.ahead = Span::default();
+        }
+        self.last = sample;
+    }
+
+    /// The time of the last sample, from which on the ledger is right.
+    pub(super) fn kept_to(&self) -> UnixTime {
+        self.last.wall
+    }
+
+    /// The time that has come even if the clock was not wrong before it was set, but is now.
+    pub(super) fn sure(&self) -> UnixTime {
+        self.last.wall - self.ahead
+    }
+}
+
+impl Authority {
+    pub(super) fn pace(&self) -> Pace {
+        *self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the time was set ahead, and moves the ledger along if it was.
+    pub(super) async fn keep_pace(&self) -> Result<(), StoreError> {
+        let _alone = self.0.pacing.lock().await;
+        let (before, sample) = (self.pace(), self.clock().sample());
+        if let Some(step) = before.step(&sample) {
+            let since = before.kept_to();
+            self.effect(async move |this, tx| this.move_ledger(tx, since, step).await)
+                .await?;
+        }
+        let longest = longest_use(&self.trust().chain.genesis().ceilings);
+        let mut pace = self.0.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.take(sample, longest);
+        Ok(())
+    }
+
+    /// Has whatever counted at `since` end later by `step`.
+    async fn move_ledger(
+        &self,
+        tx: &mut Tx,
+        since: UnixTime,
+        step: Span,
+    ) -> Result<(), StoreError> {
+        let connection = tx.connection();
+        grant::postpone(connection, since, step).await?;
+        holder::postpone(connection, since, step).await?;
+        for gap in revocation::gaps(connection).await? {
+            if gap.stopped_at() > since {
+                let longest = gap.longest + step;
+                revocation::note_gap(connection, &LedgerGap { longest, ..gap }).await?;
+            }
+        }
+        tracing::warn!(by = %step, "the machine's clock was set ahead; leases that run are counted longer by as much");
+        let entry = Entry::new(Event::ClockSetAhead, &Actor::System, "the machine's clock");
+        self.record(tx, entry.span("by", step)).await
+    }
+
+    /// At a start: if the time on record has not come yet, a clock was ahead, and may have had releases forgotten that
+    /// still count. Whatever is missing was released before now.
+    pub(super) async fn note_time_ahead(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let now = tx.now();
+        let audited = audit::last_at(tx.connection()).await?;
+        let listed = list::signed_at(tx.connection()).await?;
+        let recorded = audited.max(listed.map(|(_, at)| at)).unwrap_or_default();
+        if recorded <= now + RECORDED_AHEAD {
+            return Ok(());
+        }
+        let gap = LedgerGap::new(now, &self.trust().chain.genesis().ceilings);
+        revocation::note_gap(tx.connection(), &gap).await?;
+        tracing::warn!(%recorded, "the last record is of a time that has not come yet: the machine's clock was ahead, or is behind; bounds count with the longest lease from now");
+        let entry = Entry::new(Event::LedgerGap, &Actor::System, "release ledger");
+        let entry = entry.time("until", now).time("recorded", recorded);
+        self.record(tx, entry).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Span = Span::from_hours(49);
+
+    fn at(wall: u64, boot: u64) -> Sample {
+        Sample {
+            wall: UnixTime::from_millis(wall * 1000),
+            boot: Span::from_secs(boot),
+        }
+    }
+
+    #[test]
+    fn time_that_passes_is_no_step_however_long_it_is() {
+        let pace = Pace::new(at(1_000_000, 50));
+        assert_eq!(pace.step(&at(1_000_005, 55)), None);
+        assert_eq!(pace.step(&at(1_090_000, 90_050)), None, "slept for a day");
+        assert_eq!(pace.step(&at(1_090_060, 90_050)), None, "and was corrected");
+        assert_eq!(pace.step(&at(1_000_000, 3_650)), None, "set back");
+        let step = pace.step(&at(1_009_005, 55));
+        assert_eq!(step, Some(Span::from_secs(9000)));
+    }
+
+    #[test]
+    fn what_is_sure_lags_behind_a_step_until_nothing_of_before_counts() {
+        let mut pace = Pace::new(at(1_000_000, 50));
+        pace.take(at(1_009_005, 55), LONGEST);
+        assert_eq!(pace.sure(), at(1_000_005, 0).wall);
+        assert_eq!(pace.kept_to(), at(1_009_005, 0).wall);
+        pace.take(at(1_009_105, 155), LONGEST);
+        assert_eq!(pace.sure(), at(1_000_105, 0).wall);
+        let later = 55 + LONGEST.as_millis() / 1000;
+        pace.take(at(1_008_950 + later, later), LONGEST);
+        assert_eq!(pace.sure(), pace.kept_to());
+    }
+}
