@@ -28,7 +28,7 @@ use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
 use super::{Actor, Authority, Caller, Operation};
 use crate::store::{StoreError, Tx, genesis, node, recovery, revocation};
-use merge::{merge_peer, merge_policy};
+use merge::merge_peer;
 
 /// What in a report was signed by this network's authority.
 struct Report {
@@ -188,7 +188,7 @@ impl Authority {
             self.merge_list(tx, &report.list).await?;
         }
         if let Some(policy) = &report.policy {
-            merge_policy(tx, policy).await?;
+            self.merge_policy(tx, policy).await?;
         }
         for peer in &report.peers {
             merge_peer(tx, peer).await?;
