@@ -4,7 +4,7 @@
 mod support;
 
 use support::log::{count, lively, records, verify};
-use support::operators::{nonce, one_of_each, origin};
+use support::operators::{authenticate_operator, nonce, one_of_each, origin};
 use tidegate_authority::service::{Actor, Alarm, Event};
 use tidegate_proto::audit::{Chained, Fact};
 use tidegate_proto::*;
@@ -27,9 +27,7 @@ async fn a_stranger_does_not_fill_the_log() {
         let nonce = nonce();
         let signature = parts.sign(&stranger, world.clock.now(), nonce);
         let from = [10, 0, (round >> 8) as u8, round as u8].into();
-        let refused = world
-            .authority
-            .authenticate_operator(&signature, &parts, Some(from));
+        let refused = authenticate_operator(&world.authority, &signature, &parts, Some(from));
         assert!(refused.await.is_err());
     }
     world.authority.tick().await.unwrap();

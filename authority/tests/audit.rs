@@ -45,6 +45,19 @@ async fn what_happens_is_recorded_with_who_and_what() {
     assert_eq!(record.at, START);
     let reason = &record.detail[&"reason".parse().unwrap()];
     assert_eq!(serde_json::to_value(reason).unwrap(), "laptop lost");
+    let of = |event: Event| {
+        let mut all = records.iter().map(|one| &one.record);
+        let record = all.find(|record| record.event.as_str() == event.name());
+        serde_json::to_value(record.unwrap()).unwrap()
+    };
+    let (invite, admitted) = (of(Event::InviteMade), of(Event::NodeAdmitted));
+    assert_eq!(admitted["detail"]["invite"], invite["object"]);
+    for detail in [&invite["detail"], &admitted["detail"]] {
+        assert_eq!(
+            (&detail["roles"], &detail["tags"]),
+            (&"member".into(), &"eu".into())
+        );
+    }
 }
 
 #[tokio::test]

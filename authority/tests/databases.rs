@@ -275,3 +275,24 @@ async fn a_damaged_database_stops_the_start_with_the_way_out() {
         }
     }
 }
+
+/// As a disk leaves it that lost a write to the one and not to the other.
+#[tokio::test]
+async fn an_index_that_contradicts_its_table_stops_the_start() {
+    let folder = Folder::new();
+    folder.done("init --dir data --name demo");
+    let path = folder.path("data/authority.db");
+    let mut connection = connected(&path).await;
+    let moved = "PRAGMA writable_schema = on;
+        UPDATE sqlite_master SET sql = 'CREATE INDEX checkpoints_by_size ON checkpoints (revision)'
+        WHERE name = 'checkpoints_by_size'";
+    run(&mut connection, moved.to_owned()).await;
+    connection.close().await.unwrap();
+    let clock = tidegate_authority::Clock::system();
+    let opened = Store::open(&Location::File(path), clock).await;
+    let error = opened.err();
+    assert!(
+        matches!(&error, Some(StoreError::Corrupt(found)) if found.contains("checkpoints_by_size")),
+        "{error:?}"
+    );
+}

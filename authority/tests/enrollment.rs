@@ -346,6 +346,23 @@ async fn those_who_wait_are_bounded_and_forgotten() {
 }
 
 #[tokio::test]
+async fn those_who_were_turned_away_are_forgotten_in_time() {
+    let mut world = World::new().await;
+    let (node, authority) = (world.node(), world.authority.clone());
+    node.join(&authority, "a", None).await.unwrap();
+    let why = "not ours".parse().unwrap();
+    authority.deny(node.id(), why, operator()).await.unwrap();
+    world.hand.advance(Span::from_hours(29 * 24));
+    authority.tick().await.unwrap();
+    let again = node.join(&authority, "a", None).await;
+    assert!(matches!(again, Err(EnrollError::Denied(_))), "{again:?}");
+    world.hand.advance(Span::from_hours(2 * 24));
+    authority.tick().await.unwrap();
+    let again = node.join(&authority, "a", None).await;
+    assert_eq!(again, Ok(Enrolled::Pending));
+}
+
+#[tokio::test]
 async fn m5_names_and_addresses_of_the_revoked_are_held() {
     let mut world = World::with(Limits::default(), "10.211.0.0/29").await;
     let gone = world.member("web").await;

@@ -4,8 +4,11 @@
 mod support;
 
 use support::log::records;
+use support::operators::one_of_each;
+use support::web::Web;
 use support::{MEMBERS, World, operator, revoke, set};
 use tidegate_authority::service::{InviteError, Limits, NewInvite, ReadError};
+use tidegate_proto::api::{Invites, Tokens};
 use tidegate_proto::audit::Chained;
 use tidegate_proto::*;
 
@@ -176,6 +179,60 @@ async fn open_invites_are_bounded() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn invites_that_have_ended_are_forgotten_whatever_ended_them() {
+    let mut world = World::new().await;
+    let year = || NewInvite {
+        roles: set([]),
+        tags: set([]),
+        uses: 1,
+        valid_for: Span::from_hours(365 * 24),
+    };
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        let invite = world.authority.new_invite(year(), operator()).await;
+        made.push(invite.unwrap());
+    }
+    let (node, token) = (world.node(), made[0].invite.token.clone());
+    node.join(&world.authority, "a", Some(token)).await.unwrap();
+    let withdrawn = made[1].view.id;
+    let revoked = world.authority.revoke_invite(withdrawn, operator());
+    revoked.await.unwrap();
+    world.hand.advance(Span::from_hours(29 * 24));
+    world.authority.tick().await.unwrap();
+    assert_eq!(world.authority.invites().await.unwrap().len(), 3);
+    world.hand.advance(Span::from_hours(2 * 24));
+    world.authority.tick().await.unwrap();
+    let left = world.authority.invites().await.unwrap();
+    assert_eq!(left, [made[2].view.clone()]);
+}
+
+/// More invites and tokens than are listed.
+const MANY: &str = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10001)
+    INSERT INTO invites SELECT randomblob(8), randomblob(32), '[]', '[]', 1, n, 9000000000000, NULL FROM numbers;
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10001)
+    INSERT INTO tokens SELECT randomblob(8), randomblob(32), 'ci', '\"viewer\"', NULL, zeroblob(16), 'ada', n,
+      9000000000000, NULL, NULL FROM numbers";
+
+#[tokio::test]
+async fn more_invites_and_tokens_than_are_listed_are_no_failure() {
+    let world = World::new().await;
+    let people = one_of_each();
+    world.govern(&people.each_ref()).await;
+    let (web, sovereign) = (Web::of(&world), &people[3].key);
+    let none: Invites = web.get(sovereign, "/v1/invites").await.json();
+    assert_eq!(none, Invites::default());
+    let mut database = world.database().await;
+    sqlx::raw_sql(MANY).execute(&mut database).await.unwrap();
+    let listed: Invites = web.get(sovereign, "/v1/invites").await.json();
+    assert!(listed.more);
+    assert_eq!(listed.invites.len(), Invites::MOST);
+    assert_eq!(listed.invites[0].created_at.as_millis(), 10_001);
+    let listed: Tokens = web.get(sovereign, "/v1/tokens").await.json();
+    assert!(listed.more);
+    assert_eq!(listed.tokens.len(), Tokens::MOST);
 }
 
 /// Revocations that were settled later than the one at hand, as many as are always kept.

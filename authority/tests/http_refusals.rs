@@ -5,9 +5,9 @@ mod support;
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::json;
-use support::operators::{one_of_each, origin, policy};
-use support::web::{Reply, Web, lenient, with_authorization};
-use support::{TestNode, World};
+use support::World;
+use support::operators::{one_of_each, policy};
+use support::web::{Web, lenient, with_authorization};
 use tidegate_proto::api::{Enrolled, Nodes};
 use tidegate_proto::*;
 
@@ -42,33 +42,6 @@ impl Scene {
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
         let text = made.value()["invite"].as_str().unwrap().to_owned();
         text.parse::<Invite>().unwrap().token
-    }
-
-    /// All of an enrolment, over the API.
-    async fn enroll(&self, node: &TestNode, name: &str, token: Option<InviteToken>) -> Reply {
-        let asked = self
-            .web
-            .post(&node.identity, "/v1/enroll/challenge", &node.keys())
-            .await;
-        let challenge: Challenge = asked.json();
-        let origin = origin();
-        let place = Place {
-            network: self.world.authority.network(),
-            origin: &origin,
-        };
-        let answer = node
-            .keys()
-            .answer(place, &challenge, &node.wireguard, &node.sealing)
-            .unwrap();
-        let enroll = api::Enroll {
-            keys: node.keys(),
-            challenge: challenge.nonce,
-            answer,
-            name: name.parse().unwrap(),
-            routes: BoundedSet::default(),
-            token,
-        };
-        self.web.post(&node.identity, "/v1/enroll", &enroll).await
     }
 
     async fn names(&self) -> Vec<String> {
@@ -244,21 +217,24 @@ async fn enrolments_that_cannot_be_leave_nothing_behind() {
     let mut scene = Scene::on(World::with(Default::default(), "10.9.0.0/29").await).await;
     let token = scene.invite(1).await;
     let (first, second) = (scene.world.node(), scene.world.node());
-    let admitted = scene.enroll(&first, "web-1", Some(token.clone())).await;
+    let admitted = scene.web.enroll(&first, "web-1", Some(token.clone())).await;
     assert!(matches!(admitted.json(), Enrolled::Admitted(_)));
-    let used = scene.enroll(&second, "web-2", Some(token)).await;
+    let used = scene.web.enroll(&second, "web-2", Some(token)).await;
     assert_eq!(used.refusal(), refused(403, "invite-exhausted"));
     let unknown = InviteToken::from_bytes([1; 16]);
-    let unknown = scene.enroll(&second, "web-2", Some(unknown)).await;
+    let unknown = scene.web.enroll(&second, "web-2", Some(unknown)).await;
     assert_eq!(unknown.refusal(), refused(404, "invite-unknown"));
     let token = scene.invite(9).await;
-    let taken = scene.enroll(&second, "web-1", Some(token.clone())).await;
+    let taken = scene
+        .web
+        .enroll(&second, "web-1", Some(token.clone()))
+        .await;
     assert_eq!(taken.refusal(), refused(409, "name-taken"));
     let mut last = (200, String::new());
     for number in 2..10 {
         let node = scene.world.node();
         let name = format!("web-{number}");
-        let reply = scene.enroll(&node, &name, Some(token.clone())).await;
+        let reply = scene.web.enroll(&node, &name, Some(token.clone())).await;
         if reply.status != StatusCode::OK {
             last = reply.refusal();
             break;
@@ -267,7 +243,7 @@ async fn enrolments_that_cannot_be_leave_nothing_behind() {
     assert_eq!(last, refused(429, "no-address-left"));
     let third = scene.world.node();
     scene.world.hand.advance(Span::from_hours(2));
-    let expired = scene.enroll(&third, "late", Some(token)).await;
+    let expired = scene.web.enroll(&third, "late", Some(token)).await;
     assert_eq!(expired.refusal(), refused(403, "invite-expired"));
     assert!(!scene.names().await.contains(&"late".to_owned()));
 }

@@ -5,6 +5,7 @@ mod support;
 
 use std::path::PathBuf;
 
+use support::operators::{one_of_each, policy};
 use support::{MEMBERS, TestNode, World, invite_of, operator, revoke};
 use tidegate_authority::service::{
     EnrollError, Event, InviteError, MembershipError, NodeError, NodeRef, NodeStatus, ReadError,
@@ -103,6 +104,11 @@ async fn events(authority: &Authority) -> Vec<String> {
         .collect()
 }
 
+async fn recorded(authority: &Authority, event: Event) -> usize {
+    let events = events(authority).await;
+    events.iter().filter(|name| *name == event.name()).count()
+}
+
 #[tokio::test]
 async fn a_node_that_was_revoked_after_the_backup_stays_out_and_no_number_comes_again() {
     let (mut world, [rose, bert, carl], backup) = with_backup().await;
@@ -140,6 +146,7 @@ async fn a_node_that_was_revoked_after_the_backup_stays_out_and_no_number_comes_
     );
     assert_eq!(hand_in(&authority, &bert, &known[0]).await, Ok(2));
     assert_eq!(status(&authority, &rose).await, NodeStatus::Revoked);
+    assert_eq!(recorded(&authority, Event::NodeRevoked).await, 1);
     let awaited = authority.recovery().await.unwrap().unwrap().awaited;
     assert!(
         awaited.contains(&newcomer.id()),
@@ -381,9 +388,10 @@ async fn a_policy_and_a_genesis_of_after_the_backup_come_back() {
     let (world, members, backup) = with_backup().await;
     let backup_at = world.clock.now();
     world.hand.advance(Span::from_minutes(1));
+    let later_policy = format!("trust_rtc = false\n{}", policy(&[&one_of_each()[3]]));
     world
         .authority
-        .put_policy("trust_rtc = false".to_owned(), None, operator())
+        .put_policy(later_policy, None, operator())
         .await
         .unwrap();
     let next = Genesis {
@@ -417,6 +425,8 @@ async fn a_policy_and_a_genesis_of_after_the_backup_come_back() {
     }
     assert_eq!(authority.genesis().digest(), succession.digest());
     assert!(!authority.policy_document().await.unwrap().trust_rtc);
+    assert_eq!(recorded(&authority, Event::PolicyChanged).await, 2);
+    assert_eq!(recorded(&authority, Event::OperatorAdded).await, 1);
     assert_eq!(list(&authority).await.revision, next.revision);
     let gap = LedgerGap::new(world.clock.now(), &next.ceilings);
     let view = authority

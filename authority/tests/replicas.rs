@@ -7,10 +7,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::log::count;
 use support::{MEMBERS, World, operator, revoke, set};
 use tidegate_authority::Authority;
 use tidegate_authority::service::{
-    AccessError, Caller, EventId, Limits, NodeError, NodeStream, SpentNonce,
+    AccessError, Caller, Event, EventId, Limits, NodeError, NodeStream, SpentNonce,
 };
 use tidegate_authority::store::StoreError;
 use tidegate_proto::api::{Heartbeat, StreamEvent};
@@ -288,6 +289,7 @@ async fn a_heartbeat_is_not_heard_twice_not_even_after_a_restart() {
     assert_eq!(beat(&world.authority, earlier).await, replayed);
     world.authority.close().await;
     let restarted = world.another().await;
+    assert_eq!(count(&restarted, Event::RequestReplayed).await, 1);
     assert_eq!(beat(&restarted, now).await, replayed);
     assert!(beat(&restarted, now + Span::from_secs(1)).await.is_ok());
 }

@@ -60,6 +60,8 @@ async fn it_stops_in_good_order() {
     let verified = installed.run(&["audit", "verify"]);
     assert!(verified.status.success(), "{verified:?}");
     let again = installed.serve().await;
+    let log = installed.decide("GET", "/v1/audit", &Value::Null).await;
+    assert!(log.text.contains("\"authority.stopped\""), "{}", log.text);
     let nodes = installed.decide("GET", "/v1/nodes", &Value::Null).await;
     assert_eq!(nodes.value()["nodes"][0]["name"], "web-1");
     again.signal("INT");
@@ -124,6 +126,33 @@ async fn a_new_certificate_is_used_without_a_restart() {
     server.signal("HUP");
     server.logged("not reloaded").await;
     assert_eq!(served().await, after);
+}
+
+#[tokio::test]
+async fn another_tls_key_is_on_record() {
+    let installed = Installed::new();
+    let server = installed.serve().await;
+    let file = |name: &str| installed.dir.join(name);
+    let spare = std::fs::read_to_string(file("tls-backup.key")).unwrap();
+    let pair = rcgen::KeyPair::from_pem(&spare).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let fresh = params.self_signed(&pair).unwrap();
+    std::fs::copy(file("tls-backup.key"), file("tls.key")).unwrap();
+    std::fs::write(file("tls.crt"), fresh.pem()).unwrap();
+    server.signal("HUP");
+    server.logged("read again").await;
+    let log = installed.decide("GET", "/v1/audit", &Value::Null).await;
+    let log = log.value();
+    let of = |event: &str| {
+        let records = log["records"].as_array().unwrap().iter();
+        let mut found = records.filter(|one| one["record"]["event"] == event);
+        let record = found.next().unwrap()["record"].clone();
+        assert!(found.next().is_none(), "{event}");
+        record
+    };
+    let (started, changed) = (of("authority.started"), of("tls.key-changed"));
+    assert_eq!(changed["detail"]["before"], started["detail"]["tls-pin"]);
+    assert_ne!(changed["object"], changed["detail"]["before"]);
 }
 
 #[tokio::test]

@@ -48,6 +48,19 @@ async fn is_alive(installed: &Installed) {
     assert_eq!(list.status, 200, "reading goes on");
 }
 
+/// What it says of its readiness, once that is told with `status`.
+async fn readiness_is(installed: &Installed, status: u16) -> Value {
+    let begun = Instant::now();
+    loop {
+        let said = installed.ask(None, "GET", "/readyz", "").await;
+        if said.status == status {
+            return said.value();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{said:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await; // until it has looked again
+    }
+}
+
 /// It works again, at the latest when it has tried again by itself.
 async fn works_again(installed: &Installed) {
     let begun = Instant::now();
@@ -72,6 +85,7 @@ async fn a_full_disk_is_a_problem_and_not_the_end() {
     let server = installed.serve().await;
     let node = TestNode::new(7);
     installed.admit(&node, "web-1").await;
+    readiness_is(&installed, 200).await;
     let filler = disk.fill();
     let mut made = invites(&installed).await;
     let refused = loop {
@@ -82,6 +96,12 @@ async fn a_full_disk_is_a_problem_and_not_the_end() {
     };
     check_problem(&refused, 507, "disk-full");
     is_alive(&installed).await;
+    let unready = readiness_is(&installed, 503).await;
+    let database = json!({ "name": "database", "ok": false, "reason": "disk-full" });
+    assert!(
+        unready["checks"].as_array().unwrap().contains(&database),
+        "{unready}"
+    );
     assert_eq!(invites(&installed).await, made, "nothing half written");
     let keys = serde_json::to_string(&node.keys()).unwrap();
     let target = "/v1/renew/challenge";
@@ -91,6 +111,7 @@ async fn a_full_disk_is_a_problem_and_not_the_end() {
     assert_eq!(asked.status, 200, "what writes nothing goes on");
     std::fs::remove_file(filler).unwrap();
     works_again(&installed).await;
+    readiness_is(&installed, 200).await;
     assert_eq!(invites(&installed).await, made + 1);
     stops_in_order(&installed, server).await;
 }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use support::operators::{Person, nonce, one_of_each, origin};
+use support::log::count;
+use support::operators::{Person, authenticate_operator, nonce, one_of_each, origin};
 use support::{START, World, revoke, set};
-use tidegate_authority::service::{ApiToken, MadeToken, Operation, OperatorRef};
+use tidegate_authority::service::{
+    Actor, ApiToken, Claim, Event, MadeToken, Operation, OperatorRef,
+};
 use tidegate_authority::store::upkeep::begin_recovery;
 use tidegate_authority::{Authority, Coded};
 use tidegate_proto::api::NewToken;
@@ -135,10 +138,24 @@ async fn a_token_is_worth_no_more_than_its_maker_is_now() {
         .remove_operator(gone, sam.caller(authority).await)
         .await
         .unwrap();
-    let seen = authority
-        .authorize(&by_token().await, Operation::ViewNodes)
-        .await;
-    assert_eq!(code(seen), Err("not-an-operator"));
+    let seen = authority.authenticate_token(&made.token, None).await;
+    assert_eq!(code(seen), Err("token-revoked"));
+}
+
+#[tokio::test]
+async fn a_token_does_not_come_back_with_its_maker() {
+    let (world, people) = governed().await;
+    let [_, _, ada, sam] = &people;
+    let authority = &world.authority;
+    let made = made_by(authority, ada, "ci").await;
+    let kept = made_by(authority, sam, "board").await;
+    world.govern(&[sam]).await; // a policy file that leaves the maker out
+    assert_eq!(count(authority, Event::TokenRevoked).await, 1);
+    world.govern(&people.each_ref()).await;
+    let seen = authority.authenticate_token(&made.token, None).await;
+    assert_eq!(code(seen), Err("token-revoked"));
+    let seen = authority.authenticate_token(&kept.token, None).await;
+    assert_eq!(code(seen), Ok(()));
 }
 
 #[tokio::test]
@@ -290,22 +307,16 @@ async fn a_signature_is_good_for_one_network_place_and_purpose() {
         },
     ];
     for other in &elsewhere {
-        let refused = authority
-            .authenticate_operator(&signature, other, None)
-            .await;
+        let refused = authenticate_operator(authority, &signature, other, None).await;
         assert_eq!(code(refused), Err("bad-signature"));
     }
-    let good = authority
-        .authenticate_operator(&signature, &parts, None)
-        .await;
+    let good = authenticate_operator(authority, &signature, &parts, None).await;
     assert_eq!(code(good), Ok(()));
     let early = parts.sign(&ada.key, now + Span::from_minutes(3), nonce());
-    let refused = authority.authenticate_operator(&early, &parts, None).await;
+    let refused = authenticate_operator(authority, &early, &parts, None).await;
     assert_eq!(code(refused), Err("clock-skew"));
     let stranger = parts.sign(&SigningKey::from_seed(&[200; 32]), now, nonce());
-    let refused = authority
-        .authenticate_operator(&stranger, &parts, None)
-        .await;
+    let refused = authenticate_operator(authority, &stranger, &parts, None).await;
     assert_eq!(code(refused), Err("key-unknown"));
 }
 
@@ -324,25 +335,20 @@ async fn a_node_is_known_by_its_own_signature_only() {
     };
     let now = world.clock.now();
     let signed = |key: &SigningKey| parts.sign(key, now, nonce());
-    let good = authority
-        .authenticate_node(&signed(&node.identity), &parts, None)
-        .await;
-    assert_eq!(
-        good.unwrap().0.actor,
-        tidegate_authority::service::Actor::Node(node.id())
-    );
-    let other = authority
-        .authenticate_node(&signed(&ada.key), &parts, None)
-        .await;
+    let claim = authority.claimed_node(KeyId::of(&node.identity.public_key()));
+    let claim = claim.await.unwrap().unwrap();
+    let good = authority.authenticate(&claim, &signed(&node.identity), &parts, None);
+    assert_eq!(good.unwrap().actor, Actor::Node(node.id()));
+    let other = authority.authenticate(&claim, &signed(&ada.key), &parts, None);
     assert_eq!(code(other), Err("key-unknown"));
+    let operator = authority.claimed_node(KeyId::of(&ada.key.public_key()));
+    assert!(operator.await.unwrap().is_none());
     let newcomer = world.node().identity;
+    let claim = Claim::node(newcomer.public_key(), None);
     let authority = &world.authority;
-    let (mine, theirs) = (signed(&newcomer), newcomer.public_key());
-    assert_eq!(
-        code(authority.authenticate_newcomer(&mine, &parts, &theirs, None)),
-        Ok(())
-    );
+    let mine = authority.authenticate(&claim, &signed(&newcomer), &parts, None);
+    assert_eq!(code(mine), Ok(()));
     let pretending = signed(&node.identity);
-    let refused = authority.authenticate_newcomer(&pretending, &parts, &theirs, None);
+    let refused = authority.authenticate(&claim, &pretending, &parts, None);
     assert_eq!(code(refused), Err("key-unknown"));
 }

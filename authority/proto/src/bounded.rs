@@ -31,6 +31,12 @@ impl<T, const MAX: usize> BoundedList<T, MAX> {
             Ok(Self(entries))
         }
     }
+
+    /// The first of the entries, as many as there is room for.
+    pub fn shortened(mut entries: Vec<T>) -> Self {
+        entries.truncate(MAX);
+        Self(entries)
+    }
 }
 
 /// At most `MAX` distinct entries, always in rising order, so that equal sets have equal bytes.

@@ -150,6 +150,9 @@ pub struct Rates {
     /// How often a minute one node may say anew where it is found.
     #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
     pub records_per_minute: u32,
+    /// Newcomers without an invite that one address may have wait for a decision in a day.
+    #[serde(deserialize_with = "count::<1, 1_000_000, _>")]
+    pub waiting_per_day: u32,
 }
 
 /// The audit log.
@@ -209,6 +212,7 @@ impl Default for Rates {
             known_per_second: 50,
             known_burst: 1000,
             records_per_minute: 30,
+            waiting_per_day: 20,
         }
     }
 }

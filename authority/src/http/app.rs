@@ -12,6 +12,7 @@ use super::gate::{Gate, Kind, Place};
 use super::health::Health;
 use super::metrics::Metrics;
 use super::problem::Refusal;
+use super::room::Rooms;
 use crate::config::Config;
 use crate::service::{Actor, Alarm, Authority};
 use crate::store::StoreError;
@@ -20,9 +21,6 @@ use crate::store::StoreError;
 const STREAMS_PER_NODE: u8 = 4;
 /// An operator's or a token's streams and exports at once.
 const STREAMS_PER_OPERATOR: u8 = 16;
-
-/// Large bodies that are taken in at once.
-const LARGE_BODIES: usize = 4;
 
 /// Handles to one application are clones.
 #[derive(Clone)]
@@ -36,7 +34,7 @@ struct Shared {
     urls: RwLock<Arc<[Origin]>>,
     streams: Arc<Semaphore>,
     open: Mutex<BTreeMap<Actor, u8>>,
-    large: Arc<Semaphore>,
+    rooms: Rooms,
     stopping: watch::Sender<bool>,
     serves_metrics: bool,
     readiness: AsyncMutex<Option<(Instant, Arc<Health>)>>,
@@ -52,7 +50,7 @@ impl App {
             urls: RwLock::new(config.urls.clone().into()),
             streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
             open: Mutex::default(),
-            large: Arc::new(Semaphore::new(LARGE_BODIES)),
+            rooms: Rooms::new(),
             stopping: watch::Sender::new(false),
             serves_metrics: config.metrics.listen.is_none(),
             readiness: AsyncMutex::default(),
@@ -85,10 +83,9 @@ impl App {
         &self.0.authority
     }
 
-    /// Room for one more large body.
-    pub(super) async fn large_body(&self) -> Option<OwnedSemaphorePermit> {
-        let room = Arc::clone(&self.0.large);
-        room.acquire_owned().await.ok() // it is never closed
+    /// Room for large bodies.
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     /// Room for one more stream.
@@ -147,7 +144,7 @@ impl App {
         genesis.iter().chain(&*own).find(named).cloned()
     }
 
-    /// Takes one request of `source`'s share, or says how long to wait.
+    /// Takes one of what of `kind` is `source`'s share, or says how long to wait.
     pub(super) fn admit(&self, source: SocketAddr, kind: Kind) -> Result<(), Refusal> {
         let now = Instant::now();
         let taken = self.0.gate.take(Place::of(source.ip()), kind, now);
@@ -163,19 +160,9 @@ impl App {
         left.map_err(|wait| self.limited(source, Kind::Failure, wait))
     }
 
-    /// Counts a failure to prove who asks.
-    pub(super) fn failed(&self, source: IpAddr) {
-        let _ = self
-            .0
-            .gate
-            .take(Place::of(source), Kind::Failure, Instant::now()); // the next request learns of it
-    }
-
-    /// Takes one request of `who`'s own share instead of its address's.
-    pub(super) fn is_known(&self, source: IpAddr, who: &Actor) -> Result<(), Refusal> {
-        self.take_known(source, who, Kind::Known)?;
-        self.0.gate.give_back(Place::of(source), Kind::Request);
-        Ok(())
+    /// Gives back to `source` what came to nothing.
+    pub(super) fn give_back(&self, source: SocketAddr, kind: Kind) {
+        self.0.gate.give_back(Place::of(source.ip()), kind);
     }
 
     /// Takes one of what of `kind` somebody may do who is known.
@@ -198,7 +185,10 @@ impl App {
         self.metrics().limited(kind.as_str());
         let authority = &self.0.authority;
         authority.alarm(Alarm::RateLimited, who, Some(source));
-        Refusal::too_many("too-many-requests", wait)
+        match kind {
+            Kind::Waiting => Refusal::too_many_newcomers(wait),
+            _ => Refusal::too_many("too-many-requests", wait),
+        }
     }
 }
 

@@ -44,14 +44,20 @@ pub(super) async fn challenge(
 }
 
 async fn enroll(app: App, asked: ByNewcomer<Enroll>) -> Result<Json<Enrolled>, Refusal> {
-    app.admit(asked.source, Kind::Enrollment)?;
-    let who = asked.caller.actor.clone();
-    let enrolled = app.authority().enroll(asked.body, asked.caller).await?;
+    if !asked.claim.is_in() {
+        app.admit(asked.source, Kind::Enrollment)?;
+    }
+    let waits = asked.claim.status.is_none() && asked.body.token.is_none();
+    if waits {
+        app.admit(asked.source, Kind::Waiting)?;
+    }
+    let enrolled = app.authority().enroll(asked.body, asked.caller).await;
+    if waits && enrolled.is_err() {
+        app.give_back(asked.source, Kind::Waiting);
+    }
+    let enrolled = enrolled?;
     let outcome = match &enrolled {
-        Enrolled::Admitted(_) => {
-            let _ = app.is_known(asked.source.ip(), &who); // it is done either way
-            "admitted"
-        }
+        Enrolled::Admitted(_) => "admitted",
         Enrolled::Pending => "pending",
     };
     app.metrics().enrolled(outcome);

@@ -26,16 +26,19 @@ pub(super) enum Kind {
     Known,
     /// A node's word on where it is found, which all of its peers are told.
     Record,
+    /// A newcomer without an invite, who waits for a decision.
+    Waiting,
 }
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Request,
         Self::Enrollment,
         Self::Failure,
         Self::Known,
         Self::Record,
+        Self::Waiting,
     ];
 
     /// The name, in metrics and codes.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Failure => "failure",
             Self::Known => "known",
             Self::Record => "record",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -99,18 +103,28 @@ impl Bucket {
         self.tokens = (self.tokens + passed * pace.per_second).min(pace.burst);
         self.at = now;
     }
+
+    /// Whether nothing would be lost with it.
+    fn is_full(&self, pace: Pace, now: Instant) -> bool {
+        let mut then = *self;
+        then.refill(pace, now);
+        then.tokens >= pace.burst
+    }
 }
 
 /// The buckets of every source.
 #[derive(Debug)]
 pub(super) struct Gate {
-    paces: Mutex<[Pace; 5]>,
+    paces: Mutex<Paces>,
     strangers: Mutex<Buckets>,
+    /// Apart as well: they fill in a day only.
+    newcomers: Mutex<Buckets>,
     /// Apart from strangers, who so cannot take their room.
     known: Mutex<Buckets>,
 }
 
 type Buckets = HashMap<(Place, Kind), Bucket>;
+type Paces = [Pace; Kind::ALL.len()];
 
 /// Seconds to wait until one more may come.
 pub(super) type Wait = u32;
@@ -120,6 +134,7 @@ impl Gate {
         Self {
             paces: Mutex::new(paces(rates)),
             strangers: Mutex::default(),
+            newcomers: Mutex::default(),
             known: Mutex::default(),
         }
     }
@@ -131,9 +146,10 @@ impl Gate {
 
     /// Takes one of what `place` has left.
     pub(super) fn take(&self, place: Place, kind: Kind, now: Instant) -> Result<(), Wait> {
-        let pace = self.pace(kind);
+        let paces = self.paces();
+        let pace = paces[kind as usize];
         let mut buckets = self.buckets(kind);
-        let bucket = bucket(&mut buckets, (place, kind), pace, now);
+        let bucket = bucket(&mut buckets, (place, kind), &paces, now);
         bucket.refill(pace, now);
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
@@ -145,7 +161,7 @@ impl Gate {
 
     /// Whether anything is left, without taking it.
     pub(super) fn check(&self, place: Place, kind: Kind, now: Instant) -> Result<(), Wait> {
-        let pace = self.pace(kind);
+        let pace = self.paces()[kind as usize];
         let mut buckets = self.buckets(kind);
         let Some(bucket) = buckets.get_mut(&(place, kind)) else {
             return Ok(());
@@ -158,41 +174,46 @@ impl Gate {
         }
     }
 
-    /// Gives back what was taken by somebody who is known after all.
+    /// Gives back what was taken for nothing.
     pub(super) fn give_back(&self, place: Place, kind: Kind) {
-        let pace = self.pace(kind);
+        let pace = self.paces()[kind as usize];
         if let Some(bucket) = self.buckets(kind).get_mut(&(place, kind)) {
             bucket.tokens = (bucket.tokens + 1.0).min(pace.burst);
         }
     }
 
-    fn pace(&self, kind: Kind) -> Pace {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner)[kind as usize]
+    fn paces(&self) -> Paces {
+        *self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn buckets(&self, kind: Kind) -> MutexGuard<'_, Buckets> {
         let buckets = match kind {
             Kind::Known | Kind::Record => &self.known,
             Kind::Request | Kind::Enrollment | Kind::Failure => &self.strangers,
+            Kind::Waiting => &self.newcomers,
         };
         buckets.lock().unwrap_or_else(PoisonError::into_inner) // each statement leaves it whole
     }
 }
 
 /// The bucket of `key`. Where there is no room even without those that are full again, everybody new shares one.
-fn bucket(buckets: &mut Buckets, key: (Place, Kind), pace: Pace, now: Instant) -> &mut Bucket {
+fn bucket<'b>(
+    buckets: &'b mut Buckets,
+    key: (Place, Kind),
+    paces: &Paces,
+    now: Instant,
+) -> &'b mut Bucket {
     const SHARED: Place = Place(u128::MAX);
     let mut key = key;
     if buckets.len() >= MOST_SOURCES && !buckets.contains_key(&key) {
-        let idle = |bucket: &Bucket| now.saturating_duration_since(bucket.at).as_secs() >= 60;
-        buckets.retain(|_, bucket| !idle(bucket));
+        buckets.retain(|(_, kind), bucket| !bucket.is_full(paces[*kind as usize], now));
         if buckets.len() >= MOST_SOURCES {
             key.0 = SHARED;
         }
     }
     buckets
         .entry(key)
-        .or_insert_with(|| Bucket::full(pace, now))
+        .or_insert_with(|| Bucket::full(paces[key.1 as usize], now))
 }
 
 fn wait(tokens: f64, pace: Pace) -> Wait {
@@ -200,11 +221,12 @@ fn wait(tokens: f64, pace: Pace) -> Wait {
     seconds.clamp(1.0, 3600.0) as Wait
 }
 
-fn paces(rates: &Rates) -> [Pace; 5] {
-    let per_minute = |count: u32| Pace {
-        per_second: f64::from(count) / 60.0,
+fn paces(rates: &Rates) -> Paces {
+    let per = |seconds: f64, count: u32| Pace {
+        per_second: f64::from(count) / seconds,
         burst: f64::from(count),
     };
+    let per_minute = |count| per(60.0, count);
     let requests = Pace {
         per_second: f64::from(rates.requests_per_second),
         burst: f64::from(rates.burst.max(1)),
@@ -218,6 +240,7 @@ fn paces(rates: &Rates) -> [Pace; 5] {
             burst: f64::from(rates.known_burst),
         },
         per_minute(rates.records_per_minute),
+        per(86_400.0, rates.waiting_per_day),
     ]
 }
 
@@ -236,6 +259,7 @@ mod tests {
             known_per_second: 2,
             known_burst: 3,
             records_per_minute: 1,
+            waiting_per_day: 2,
         })
     }
 
@@ -263,6 +287,23 @@ mod tests {
             assert_eq!(gate.take(place(1), Kind::Request, now), Ok(()));
             gate.give_back(place(1), Kind::Request);
         }
+    }
+
+    #[test]
+    fn newcomers_wait_for_a_day_even_among_a_million() {
+        let (gate, now) = (gate(), Instant::now());
+        let ask = |source, hours: u64| {
+            let later = now + Duration::from_secs(hours * 3600);
+            gate.take(place(source), Kind::Waiting, later)
+        };
+        assert_eq!((ask(1, 0), ask(1, 0)), (Ok(()), Ok(())));
+        assert_eq!(ask(1, 0), Err(3600), "or as long as may be said");
+        for source in 0..MOST_SOURCES as u32 {
+            let _ = gate.take(place(source + 9), Kind::Request, now);
+        }
+        assert!(ask(1, 11).is_err());
+        assert_eq!(ask(1, 12), Ok(()));
+        assert!(ask(1, 12).is_err());
     }
 
     #[test]

@@ -16,10 +16,11 @@ use super::problem::Refusal;
 use super::route::{Route, route};
 use super::schema::Schemas;
 use crate::service::Coded as _;
-use crate::store::StoreError;
 
 /// How long an answer about readiness is good: nobody makes the disk work by asking.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+const GOOD_FOR: Duration = Duration::from_secs(3);
+/// The same for an answer that something is amiss, which may end any moment.
+const BAD_FOR: Duration = Duration::from_secs(1);
 /// This program was made after this.
 const PAST: UnixTime = UnixTime::from_millis(1_760_000_000_000);
 
@@ -100,7 +101,7 @@ impl Answer for Readiness {
 async fn ready(app: App, _: Public) -> Result<Readiness, Refusal> {
     let mut last = app.readiness().lock().await;
     if let Some((at, health)) = &*last
-        && at.elapsed() < GOOD_FOR
+        && at.elapsed() < if health.ok { GOOD_FOR } else { BAD_FOR }
     {
         return Ok(Readiness(Arc::clone(health)));
     }
@@ -113,8 +114,8 @@ async fn ready(app: App, _: Public) -> Result<Readiness, Refusal> {
 async fn examine(app: &App) -> Health {
     let authority = app.authority();
     let now = authority.clock().now();
-    let written = authority.store().write(|_| Box::pin(async { Ok(()) }));
-    let written = written.await.map_err(|error: StoreError| error.code());
+    let written = authority.store().check_writable().await;
+    let written = written.map_err(|error| error.code());
     let signed = authority.time_statement(PROBE);
     let epoch = match authority.epochs().await {
         Ok(epochs) if epochs.iter().any(|one| one.starts <= now && now < one.ends) => Ok(()),

@@ -1,15 +1,14 @@
 //! Invites.
 
 use axum::http::Method;
+use tidegate_proto::InviteId;
 use tidegate_proto::api::{Invites, MadeInvite, NewInvite};
-use tidegate_proto::{BoundedList, InviteId};
 
 use super::answer::{Created, Done, Json};
 use super::app::App;
 use super::door::{ByOperator, MakeInvite, RevokeInvite, ViewInvites};
 use super::problem::Refusal;
 use super::route::{Route, route};
-use crate::store::StoreError;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -41,9 +40,7 @@ async fn make(
 }
 
 async fn list(app: App, _: ByOperator<ViewInvites>) -> Result<Json<Invites>, Refusal> {
-    let invites = BoundedList::new(app.authority().invites().await?)
-        .map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok(Json(Invites { invites }))
+    Ok(Json(app.authority().invites().await?.into()))
 }
 
 async fn revoke(app: App, asked: ByOperator<RevokeInvite, (), InviteId>) -> Result<Done, Refusal> {

@@ -28,6 +28,7 @@ mod presence;
 mod problem;
 mod recovery;
 mod revocations;
+mod room;
 mod roster;
 mod route;
 mod router;

@@ -60,6 +60,26 @@ impl Refusal {
         }
     }
 
+    /// Too many newcomers from one place.
+    pub(super) fn too_many_newcomers(retry_after: u32) -> Self {
+        let detail = format!(
+            "too many nodes without an invite came from this address lately; ask an operator for an invite, wait \
+             {retry_after} s, or have 'waiting_per_day' raised in authority.toml"
+        );
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-newcomers", detail)
+        }
+    }
+
+    /// Others are served first; later there may be room.
+    pub(super) fn busy(detail: &str, retry_after: u32) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+        }
+    }
+
     /// A method that the target does not have.
     pub(super) fn not_allowed() -> Self {
         let detail = "the target has no such method; the Allow header names those that it has";
@@ -72,9 +92,17 @@ impl Refusal {
         self
     }
 
-    /// Whether the caller has not shown who it is.
-    pub(super) fn is_unproven(&self) -> bool {
-        self.status == StatusCode::UNAUTHORIZED
+    /// Whether somebody tried to be who it is not, or took up room to no end. That its clock is off is neither.
+    pub(super) fn is_failed_proof(&self) -> bool {
+        match self.status {
+            StatusCode::UNAUTHORIZED => self.time.is_none(),
+            status => status == StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Whether it is the authority's own failure.
+    pub(super) fn is_own_failure(&self) -> bool {
+        self.status.is_server_error()
     }
 
     /// The response. What is the authority's own failure goes to the log, under the request's id.

@@ -14,7 +14,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::answer::{Answer as _, Prepared, Text};
 use super::app::App;
-use super::door::Public;
+use super::door::{Public, Source};
+use super::gate::Kind;
 use super::health::OpenMetrics;
 use super::problem::Refusal;
 use super::route::{Route, route};
@@ -103,12 +104,19 @@ pub(crate) fn metrics_router(app: App) -> Router {
 async fn nothing_here(State(app): State<App>, request: Request) -> Response<Body> {
     let detail = "there is nothing at this target; /openapi.json lists what there is";
     let refusal = Refusal::new(StatusCode::NOT_FOUND, "no-such-target", detail);
-    refusal.respond(&app, request.extensions().get::<RequestId>())
+    turned_away(&app, &request, refusal)
 }
 
 async fn other_method(State(app): State<App>, request: Request) -> Response<Body> {
-    let refusal = Refusal::not_allowed();
-    refusal.respond(&app, request.extensions().get::<RequestId>())
+    turned_away(&app, &request, Refusal::not_allowed())
+}
+
+/// What is answered to a request that comes to no door. It is paid for as a stranger's.
+fn turned_away(app: &App, request: &Request, refusal: Refusal) -> Response<Body> {
+    let source = request.extensions().get();
+    let paid = source.map_or(Ok(()), |Source(source)| app.admit(*source, Kind::Request));
+    let refusal = paid.err().unwrap_or(refusal);
+    refusal.respond(app, request.extensions().get::<RequestId>())
 }
 
 /// A fault of this program: it is logged, and ends no more than the one request.

@@ -1,15 +1,14 @@
 //! API tokens.
 
 use axum::http::Method;
+use tidegate_proto::TokenId;
 use tidegate_proto::api::{MadeToken, NewToken, Tokens};
-use tidegate_proto::{BoundedList, TokenId};
 
 use super::answer::{Created, Done, Json};
 use super::app::App;
 use super::door::{ByOperator, MakeToken, RevokeToken, ViewTokens};
 use super::problem::Refusal;
 use super::route::{Route, route};
-use crate::store::StoreError;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -41,9 +40,7 @@ async fn make(
 }
 
 async fn list(app: App, _: ByOperator<ViewTokens>) -> Result<Json<Tokens>, Refusal> {
-    let tokens = BoundedList::new(app.authority().tokens().await?)
-        .map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok(Json(Tokens { tokens }))
+    Ok(Json(app.authority().tokens().await?.into()))
 }
 
 async fn revoke(app: App, asked: ByOperator<RevokeToken, (), TokenId>) -> Result<Done, Refusal> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_proto::Label;
@@ -55,11 +56,11 @@ pub(super) async fn request(State(app): State<App>, mut request: Request, next: 
     app.metrics()
         .answered(route, method.as_str(), status.as_u16(), took);
     let _entered = span.enter();
-    tracing::info!(
-        route,
-        status = status.as_u16(),
-        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "answered"
-    );
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        tracing::debug!(route, status = 429, took_us, "answered"); // who asks too often does not fill the log
+    } else {
+        tracing::info!(route, status = status.as_u16(), took_us, "answered");
+    }
     response
 }

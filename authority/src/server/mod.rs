@@ -76,7 +76,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     let tls = Tls::load(&dir, &config)?;
     let authority = Authority::open(dir.options(&config, Clock::system())?).await?;
     let app = App::new(authority.clone(), &config);
-    let started = Entry::new(Event::Started, &Actor::System, env!("CARGO_PKG_VERSION"));
+    let started = of_itself(Event::Started).with("tls-pin", tls.pin());
     authority.log(started).await?;
     if let Some(recovery) = authority.recovery().await? {
         warn_of_recovery(&recovery);
@@ -93,7 +93,7 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
             Signal::Reload => match reload(&dir, settings.as_deref(), &authority).await {
                 Ok((config, fresh)) => {
                     app.reload(&config);
-                    tls.replace(fresh);
+                    replace(&tls, fresh, &authority).await;
                     // Said under the level of before: the new one may hide it.
                     tracing::info!("settings, TLS key and genesis were read again");
                     logging.reload(&config.log);
@@ -105,6 +105,9 @@ pub async fn serve(dir: DataDir, settings: Option<PathBuf>) -> Result<(), ServeE
     systemd::stopping();
     tracing::info!("stopping");
     running.stop(&app).await;
+    if let Err(error) = authority.log(of_itself(Event::Stopped)).await {
+        tracing::warn!(%error, "the audit log does not mention the stop");
+    }
     authority.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -119,6 +122,24 @@ fn warn_of_recovery(recovery: &RecoveryView) {
         RecoveryEnd::Override => {
             tracing::warn!(%backup_at, awaited, "restored from a backup with fewer than two members; nothing is issued until a sovereign ends the recovery with 'tidegate admin recovery override'");
         }
+    }
+}
+
+/// An event of this program's own.
+fn of_itself(event: Event) -> Entry {
+    Entry::new(event, &Actor::System, env!("CARGO_PKG_VERSION"))
+}
+
+/// Has connections from now on use `fresh`. That the key is another one is on record.
+async fn replace(tls: &Tls, fresh: tls::Pair, authority: &Authority) {
+    let pin = fresh.pin();
+    let before = tls.replace(fresh);
+    if before == pin {
+        return;
+    }
+    let entry = Entry::new(Event::TlsKeyChanged, &Actor::System, pin).with("before", before);
+    if let Err(error) = authority.log(entry).await {
+        tracing::warn!(%error, %pin, "the audit log does not mention the new TLS key");
     }
 }
 

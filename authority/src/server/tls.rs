@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 
+use tidegate_proto::TlsPin;
+
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::file::{self, FileError, Secrecy, shown};
@@ -45,7 +47,10 @@ pub enum TlsError {
 
 /// A key pair, ready for use.
 #[derive(Clone)]
-pub(super) struct Pair(Arc<ServerConfig>);
+pub(super) struct Pair {
+    settings: Arc<ServerConfig>,
+    pin: TlsPin,
+}
 
 impl Pair {
     /// The pair that `config` names.
@@ -60,6 +65,7 @@ impl Pair {
             path: shown(path),
             reason,
         };
+        let pin = key.pin();
         let key = PrivateKeyDer::from_pem_slice(key.to_pem().as_bytes())
             .map_err(|error| mismatch(error.to_string()))?;
         let provider = Arc::new(ring::default_provider());
@@ -74,7 +80,15 @@ impl Pair {
         // Every session is a full handshake: nothing is kept per client, and nothing to resume is sent.
         settings.session_storage = Arc::new(NoServerSessionStorage {});
         settings.send_tls13_tickets = 0;
-        Ok(Self(Arc::new(settings)))
+        Ok(Self {
+            settings: Arc::new(settings),
+            pin,
+        })
+    }
+
+    /// How nodes recognise the key.
+    pub(super) fn pin(&self) -> TlsPin {
+        self.pin
     }
 }
 
@@ -88,15 +102,21 @@ impl Tls {
         Pair::load(dir, config).map(|pair| Self(Arc::new(RwLock::new(pair))))
     }
 
-    /// Uses another pair for connections from now on.
-    pub(super) fn replace(&self, pair: Pair) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = pair;
+    /// Uses another pair for connections from now on. The pin of the one before.
+    pub(super) fn replace(&self, pair: Pair) -> TlsPin {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, pair).pin
+    }
+
+    /// How nodes recognise the key in use.
+    pub(super) fn pin(&self) -> TlsPin {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).pin
     }
 
     /// What the next connection is accepted with.
     pub(super) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
         let pair = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&pair.0).into()
+        Arc::clone(&pair.settings).into()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use tidegate_proto::{Span, UnixTime};
 
@@ -87,9 +87,22 @@ impl Tally {
             ..tally
         }
     }
+
+    /// What was counted since it was as `known`.
+    fn since(self, known: Option<&Self>) -> Option<Self> {
+        let Some(known) = known else {
+            return Some(self);
+        };
+        let count = self.count.saturating_sub(known.count);
+        (count > 0).then_some(Self {
+            count,
+            first: known.last,
+            last: self.last,
+        })
+    }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Window {
     opened: UnixTime,
     length: Span,
@@ -112,14 +125,31 @@ impl Window {
         }
     }
 
-    fn into_entries(self, alarm: Alarm) -> Vec<Entry> {
-        let apart = self.sources.into_iter().map(|(source, tally)| {
+    /// What came in since it was as `known`.
+    fn since(mut self, known: &Self) -> Self {
+        self.sources.retain(|source, tally| {
+            let left = tally.since(known.sources.get(source));
+            *tally = left.unwrap_or(*tally);
+            left.is_some()
+        });
+        self.others = self
+            .others
+            .and_then(|tally| tally.since(known.others.as_ref()));
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.others.is_none()
+    }
+
+    fn entries(&self, alarm: Alarm) -> Vec<Entry> {
+        let apart = self.sources.iter().map(|(source, tally)| {
             let from = source.network.map(|network| network.to_string());
             entry(
                 alarm,
                 &source.actor,
                 from.as_deref().unwrap_or("unknown source"),
-                tally,
+                *tally,
             )
         });
         let others = self
@@ -168,22 +198,34 @@ impl Alarms {
         }
     }
 
-    /// What has to be recorded of windows that have closed, or of all if the authority stops.
-    fn take(&mut self, now: UnixTime, stops: bool) -> Vec<Entry> {
-        let due: Vec<Alarm> = self
-            .open
-            .iter()
-            .filter(|(_, window)| stops || window.closes() <= now)
-            .map(|(alarm, _)| *alarm)
-            .collect();
-        let mut entries = Vec::new();
-        for alarm in due {
-            if let Some(window) = self.open.remove(&alarm) {
-                self.closed.insert(alarm, (now, window.length));
-                entries.extend(window.into_entries(alarm));
+    /// The windows that have closed, or all if the authority stops. They stay until they are [on record](Self::recorded).
+    fn due(&self, now: UnixTime, stops: bool) -> BTreeMap<Alarm, Window> {
+        let due = |window: &Window| stops || window.closes() <= now;
+        let due = self.open.iter().filter(|(_, window)| due(window));
+        due.map(|(alarm, window)| (*alarm, window.clone()))
+            .collect()
+    }
+
+    /// Takes out what is on record by now. What came in meanwhile goes on in a window of its own.
+    fn recorded(&mut self, due: BTreeMap<Alarm, Window>, now: UnixTime) {
+        for (alarm, known) in due {
+            let Some(window) = self.open.remove(&alarm) else {
+                continue;
+            };
+            self.closed.insert(alarm, (now, window.length));
+            let left = window.since(&known);
+            if !left.is_empty() {
+                let fresh = self.window(alarm, now);
+                self.open.insert(
+                    alarm,
+                    Window {
+                        sources: left.sources,
+                        others: left.others,
+                        ..fresh
+                    },
+                );
             }
         }
-        entries
     }
 }
 
@@ -199,16 +241,23 @@ impl Authority {
         alarms.add(alarm, source, now);
     }
 
-    /// Records the alarms whose window has closed, or all of them.
+    /// Records the alarms whose window has closed, or all of them. If that does not get to the disk, they are counted on.
     pub(super) async fn record_alarms(&self, tx: &mut Tx, stops: bool) -> Result<(), StoreError> {
         let now = tx.now();
-        let entries = {
-            let mut alarms = self.0.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-            alarms.take(now, stops)
+        let due = {
+            let alarms = self.0.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            alarms.due(now, stops)
         };
-        for entry in entries {
-            self.record(tx, entry).await?;
+        for (alarm, window) in &due {
+            for entry in window.entries(*alarm) {
+                self.record(tx, entry).await?;
+            }
         }
+        let inner = Arc::clone(&self.0);
+        tx.after_commit(move || {
+            let mut alarms = inner.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+            alarms.recorded(due, now);
+        });
         Ok(())
     }
 }
@@ -232,6 +281,17 @@ mod tests {
         }
     }
 
+    /// Has what is due be on record.
+    fn take(alarms: &mut Alarms, now: UnixTime, stops: bool) -> Vec<Entry> {
+        let due = alarms.due(now, stops);
+        let entries = due
+            .iter()
+            .flat_map(|(alarm, window)| window.entries(*alarm));
+        let entries = entries.collect();
+        alarms.recorded(due, now);
+        entries
+    }
+
     fn at(seconds: u64) -> UnixTime {
         UnixTime::from_millis(1_000_000 + seconds * 1000)
     }
@@ -243,12 +303,12 @@ mod tests {
             for byte in 0..100 {
                 alarms.add(Alarm::AuthFailed, source(byte), at(second));
             }
-            for entry in alarms.take(at(second), false) {
+            for entry in take(&mut alarms, at(second), false) {
                 records += 1;
                 counted += entry.number("count").unwrap();
             }
         }
-        for entry in alarms.take(at(24 * 3600), true) {
+        for entry in take(&mut alarms, at(24 * 3600), true) {
             counted += entry.number("count").unwrap();
         }
         assert_eq!(counted, 100 * 24 * 3600);
@@ -259,13 +319,34 @@ mod tests {
     fn after_some_quiet_a_window_is_a_minute_again() {
         let mut alarms = Alarms::default();
         alarms.add(Alarm::Replayed, source(1), at(0));
-        assert!(alarms.take(at(59), false).is_empty());
-        assert_eq!(alarms.take(at(60), false).len(), 1);
+        assert!(take(&mut alarms, at(59), false).is_empty());
+        assert_eq!(take(&mut alarms, at(60), false).len(), 1);
         alarms.add(Alarm::Replayed, source(1), at(61));
-        assert!(alarms.take(at(180), false).is_empty());
-        assert_eq!(alarms.take(at(181), false).len(), 1);
+        assert!(take(&mut alarms, at(180), false).is_empty());
+        assert_eq!(take(&mut alarms, at(181), false).len(), 1);
         alarms.add(Alarm::Replayed, source(1), at(4000));
-        assert_eq!(alarms.take(at(4060), false).len(), 1);
+        assert_eq!(take(&mut alarms, at(4060), false).len(), 1);
+    }
+
+    #[test]
+    fn what_does_not_get_to_the_disk_is_counted_on() {
+        let mut alarms = Alarms::default();
+        alarms.add(Alarm::Replayed, source(1), at(0));
+        let lost = alarms.due(at(60), false);
+        assert_eq!(lost.len(), 1);
+        alarms.add(Alarm::Replayed, source(1), at(61));
+        let due = alarms.due(at(62), false);
+        let [entry] = &due[&Alarm::Replayed].entries(Alarm::Replayed)[..] else {
+            panic!("{due:?}");
+        };
+        assert_eq!(entry.number("count"), Some(2));
+        alarms.add(Alarm::Replayed, source(1), at(63));
+        alarms.add(Alarm::Replayed, source(2), at(63));
+        alarms.recorded(due, at(63));
+        let rest = take(&mut alarms, at(64), true);
+        let counts: Vec<_> = rest.iter().map(|entry| entry.number("count")).collect();
+        assert_eq!(counts, [Some(1), Some(1)]);
+        assert!(take(&mut alarms, at(65), true).is_empty());
     }
 
     #[test]

@@ -53,6 +53,8 @@ events! {
     NodeOnline = "node.online";
     /// Newcomers that waited for too long were forgotten.
     PendingExpired = "pending.expired";
+    /// Newcomers that were turned away long ago were forgotten.
+    DeniedExpired = "denied.expired";
     /// A certificate was signed.
     CertificateIssued = "certificate.issued";
     /// A certificate was signed in place of one before.
@@ -103,6 +105,8 @@ events! {
     GenesisSucceeded = "genesis.succeeded";
     /// The authority signs with other keys.
     KeysRotated = "keys.rotated";
+    /// Connections are accepted with another TLS key.
+    TlsKeyChanged = "tls.key-changed";
     /// Somebody is not who it says.
     AuthFailed = "auth.failed";
     /// A request came a second time.
@@ -137,7 +141,7 @@ pub struct Entry {
     event: Event,
     actor: Reason,
     object: Reason,
-    detail: Vec<(&'static str, Fact)>,
+    detail: Vec<(String, Fact)>,
 }
 
 impl Entry {
@@ -154,14 +158,41 @@ impl Entry {
     /// The same, with a text to know; never a secret.
     pub fn with(mut self, name: &'static str, text: impl Display) -> Self {
         let text = Reason::shortened(&text.to_string());
-        self.detail.push((name, Fact::Text(text)));
+        self.detail.push((name.to_owned(), Fact::Text(text)));
+        self
+    }
+
+    /// The same, with words to know, all of them: in as many texts as they need.
+    pub fn list<T: Display>(
+        mut self,
+        name: &'static str,
+        words: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        for word in words.into_iter().map(|word| word.to_string()) {
+            match texts.last_mut() {
+                Some(text) if text.len() + 1 + word.len() <= Reason::LONGEST => {
+                    text.push(' ');
+                    text.push_str(&word);
+                }
+                _ => texts.push(word),
+            }
+        }
+        for (number, text) in texts.iter().enumerate() {
+            let name = match number {
+                0 => name.to_owned(),
+                _ => format!("{name}-{}", number + 1),
+            };
+            let text = Fact::Text(Reason::shortened(text));
+            self.detail.push((name, text));
+        }
         self
     }
 
     /// The same, with a number.
     pub fn count(mut self, name: &'static str, number: impl TryInto<u64>) -> Self {
         let number = number.try_into().unwrap_or(u64::MAX);
-        self.detail.push((name, Fact::number(number)));
+        self.detail.push((name.to_owned(), Fact::number(number)));
         self
     }
 
@@ -178,13 +209,13 @@ impl Entry {
     #[cfg(test)]
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.detail.iter().find_map(|(known, fact)| match fact {
-            Fact::Number(number) if *known == name => Some(*number),
+            Fact::Number(number) if known == name => Some(*number),
             _ => None,
         })
     }
 
     fn facts(&self) -> Result<Facts, StoreError> {
-        let fact = |(name, fact): &(&'static str, Fact)| {
+        let fact = |(name, fact): &(String, Fact)| {
             let name = name.parse().map_err(failed)?;
             Ok((name, fact.clone()))
         };
@@ -323,6 +354,23 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use tidegate_proto::Label;
+
+    #[test]
+    fn a_list_is_recorded_in_full() {
+        let words: Vec<_> = (0..32).map(|number| format!("tag-{number:059}")).collect();
+        let entry = Entry::new(Event::NodeAdmitted, &Actor::System, "node").list("tags", &words);
+        let facts = entry.facts().unwrap();
+        let mut found: Vec<String> = Vec::new();
+        for fact in facts.values() {
+            let Fact::Text(text) = fact else { continue };
+            found.extend(text.as_str().split(' ').map(str::to_owned));
+        }
+        found.sort();
+        assert_eq!(found, words);
+        assert!(facts.contains_key(&"tags".parse::<Label>().unwrap()));
+        let none = Entry::new(Event::NodeAdmitted, &Actor::System, "node").list("tags", [""; 0]);
+        assert!(none.facts().unwrap().is_empty());
+    }
 
     #[test]
     fn every_event_has_a_name_of_its_own() {

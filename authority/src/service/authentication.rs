@@ -31,14 +31,38 @@ pub enum AuthenticationError {
     Store(#[from] StoreError),
 }
 
+/// Whom a request says that it comes from. Its signature proves that.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Who it would be.
+    pub actor: Actor,
+    /// How the node stands, where it is a node that is known.
+    pub status: Option<NodeStatus>,
+    key: PublicKey,
+}
+
+impl Claim {
+    /// The node with this identity key.
+    pub fn node(key: PublicKey, status: Option<NodeStatus>) -> Self {
+        Self {
+            actor: Actor::Node(NodeId::of(&key)),
+            status,
+            key,
+        }
+    }
+
+    /// Whether it is an operator, or a node that is in.
+    pub fn is_in(&self) -> bool {
+        match self.actor {
+            Actor::Operator(..) => true,
+            _ => matches!(self.status, Some(NodeStatus::Allowed | NodeStatus::Offline)),
+        }
+    }
+}
+
 impl Authority {
-    /// The operator who signed a request. What it may is judged with the request's effect.
-    pub async fn authenticate_operator(
-        &self,
-        signature: &RequestSignature,
-        parts: &RequestParts<'_>,
-        from: Option<IpAddr>,
-    ) -> Result<Caller, AuthenticationError> {
+    /// The operator with this key, as the policy in force names it.
+    pub async fn claimed_operator(&self, key: KeyId) -> Result<Option<Claim>, StoreError> {
         let in_force = {
             let mut connection = self.0.store.read().await?;
             self.policy_in_force(&mut connection).await?
@@ -48,57 +72,45 @@ impl Authority {
             .flat_map(|in_force| in_force.policy.operators.iter());
         let operator = operators
             .into_iter()
-            .find(|operator| KeyId::of(&operator.key) == signature.key);
-        let checked = self.check_signature(signature, parts, operator.map(|one| &one.key));
-        match (checked, operator) {
-            (Ok(()), Some(operator)) => {
-                let id = OperatorId::of(&operator.key);
-                let actor = Actor::Operator(id, operator.name.clone());
-                Ok(Caller::signed(actor, signature, parts.origin.clone()))
-            }
-            (Ok(()), None) => Err(RequestError::OtherKey(signature.key).into()),
-            (Err(error), _) => Err(self.refused(error, Actor::Stranger, from)),
-        }
+            .find(|operator| KeyId::of(&operator.key) == key);
+        Ok(operator.map(|operator| Claim {
+            actor: Actor::Operator(OperatorId::of(&operator.key), operator.name.clone()),
+            status: None,
+            key: operator.key,
+        }))
     }
 
-    /// The node that signed a request, and how it stands.
-    pub async fn authenticate_node(
-        &self,
-        signature: &RequestSignature,
-        parts: &RequestParts<'_>,
-        from: Option<IpAddr>,
-    ) -> Result<(Caller, NodeStatus), AuthenticationError> {
-        let known = self.identity(signature.key).await?;
-        let checked = self.check_signature(signature, parts, known.as_ref().map(|(_, key, _)| key));
-        match (checked, known) {
-            (Ok(()), Some((node, _, status))) => Ok((
-                Caller::signed(Actor::Node(node), signature, parts.origin.clone()),
-                status,
-            )),
-            (Ok(()), None) => Err(RequestError::OtherKey(signature.key).into()),
-            (Err(error), _) => Err(self.refused(error, Actor::Stranger, from)),
-        }
+    /// The node with this key, and how it stands.
+    pub async fn claimed_node(&self, key: KeyId) -> Result<Option<Claim>, StoreError> {
+        let known = self.identity(key).await?;
+        Ok(known.map(|(_, key, status)| Claim::node(key, Some(status))))
     }
 
-    /// A newcomer, who signs with the key that it brings along.
-    pub fn authenticate_newcomer(
+    /// Whoever signed a request, if that is who it claims to be. What it may is judged with the request's effect.
+    pub fn authenticate(
         &self,
+        claim: &Claim,
         signature: &RequestSignature,
         parts: &RequestParts<'_>,
-        identity: &PublicKey,
         from: Option<IpAddr>,
     ) -> Result<Caller, AuthenticationError> {
-        match self.check_signature(signature, parts, Some(identity)) {
-            Ok(()) => {
-                let node = NodeId::of(identity);
-                Ok(Caller::signed(
-                    Actor::Node(node),
-                    signature,
-                    parts.origin.clone(),
-                ))
-            }
-            Err(error) => Err(self.refused(error, Actor::Stranger, from)),
+        let verified = signature.verify(parts, &claim.key, self.clock().now());
+        verified.map_err(|error| self.refused(error, from))?;
+        let (actor, origin) = (claim.actor.clone(), parts.origin.clone());
+        Ok(Caller::signed(actor, signature, origin))
+    }
+
+    /// The refusal of a key that nobody has.
+    pub fn unknown(&self, key: KeyId, from: Option<IpAddr>) -> AuthenticationError {
+        self.refused(RequestError::OtherKey(key), from)
+    }
+
+    /// A wrong clock is no attack; everything else is counted.
+    fn refused(&self, error: RequestError, from: Option<IpAddr>) -> AuthenticationError {
+        if !matches!(error, RequestError::ClockSkew { .. }) {
+            self.alarm(Alarm::AuthFailed, Actor::Stranger, from);
         }
+        error.into()
     }
 
     /// The holder of an API token. What it may is judged with the request's effect.
@@ -129,28 +141,5 @@ impl Authority {
             nonce: None,
             origin: None,
         })
-    }
-
-    fn check_signature(
-        &self,
-        signature: &RequestSignature,
-        parts: &RequestParts<'_>,
-        key: Option<&PublicKey>,
-    ) -> Result<(), RequestError> {
-        let key = key.ok_or(RequestError::OtherKey(signature.key))?;
-        signature.verify(parts, key, self.clock().now())
-    }
-
-    /// A wrong clock is no attack; everything else is counted.
-    fn refused(
-        &self,
-        error: RequestError,
-        actor: Actor,
-        from: Option<IpAddr>,
-    ) -> AuthenticationError {
-        if !matches!(error, RequestError::ClockSkew { .. }) {
-            self.alarm(Alarm::AuthFailed, actor, from);
-        }
-        error.into()
     }
 }

@@ -1,7 +1,9 @@
 //! Enrolment: who comes in, and by whose word.
 
 use tidegate_proto::api::{Enroll, Enrolled};
-use tidegate_proto::{BoundedSet, Certificate, NodeId, Prefix, Reason, Roster, Sequence, Signed};
+use tidegate_proto::{
+    BoundedSet, Certificate, InviteId, NodeId, Prefix, Reason, Roster, Sequence, Signed,
+};
 
 use super::audit::{Entry, Event};
 use super::{
@@ -108,7 +110,7 @@ impl Authority {
         if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
             node.name = request.name.clone();
         }
-        self.let_in(tx, node, "came back with new keys", caller)
+        self.let_in(tx, node, "came back with new keys", None, caller)
             .await
     }
 
@@ -138,8 +140,9 @@ impl Authority {
             tags: invite.tags,
             ..node
         };
-        let certificate = self.let_in(tx, node, "came with an invite", caller).await?;
-        Ok(Enrolled::Admitted(certificate))
+        let why = "came with an invite";
+        let admitted = self.let_in(tx, node, why, Some(invite.id), caller).await;
+        admitted.map(Enrolled::Admitted)
     }
 
     /// Has a newcomer wait for an operator. Asking again leaves no trace but the keys: whoever asks often makes nothing
@@ -214,6 +217,7 @@ impl Authority {
         tx: &mut Tx,
         mut node: Node,
         reason: &str,
+        invite: Option<InviteId>,
         caller: &Caller,
     ) -> Result<Signed<Certificate>, EnrollError> {
         let now = tx.now();
@@ -250,7 +254,11 @@ impl Authority {
             .with("name", &node.name)
             .with("ipv4", ipv4)
             .with("ipv6", ipv6)
-            .with("why", reason);
+            .with("why", reason)
+            .list("invite", invite)
+            .list("roles", node.roles.iter())
+            .list("tags", node.tags.iter())
+            .list("routes", node.routes.iter());
         self.record(tx, entry).await?;
         Ok(signed)
     }
@@ -306,7 +314,7 @@ impl Authority {
         node.roles = approval.roles;
         node.tags = approval.tags;
         node.routes = approval.routes;
-        self.let_in(tx, node, "approved", &caller)
+        self.let_in(tx, node, "approved", None, &caller)
             .await
             .map_err(MembershipError::Enroll)
     }
@@ -346,13 +354,13 @@ async fn redeem(tx: &mut Tx, token: tidegate_proto::Digest) -> Result<InviteView
     let invite = invite.ok_or(EnrollError::Invite(InviteError::Unknown))?;
     let refusal = match &invite {
         invite if invite.revoked_at.is_some() => Some(InviteError::Withdrawn),
-        invite if invite.expires_at <= now => Some(InviteError::Expired),
         invite if invite.uses_left == 0 => Some(InviteError::Exhausted),
+        invite if invite.expires_at <= now => Some(InviteError::Expired),
         _ => None,
     };
     if let Some(refusal) = refusal {
         return Err(EnrollError::Invite(refusal));
     }
-    invite::use_once(tx.connection(), invite.id).await?;
+    invite::use_once(tx.connection(), invite.id, now).await?;
     Ok(invite)
 }

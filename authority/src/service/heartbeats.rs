@@ -10,7 +10,7 @@ use tidegate_proto::{NodeId, Nonce, SignError, Signed, Span, TimeStatement, Unix
 
 use super::audit::{Entry, Event};
 use super::view::View;
-use super::{Actor, Authority, Caller, NodeError, NodeStatus, Notice, Presence};
+use super::{Actor, Alarm, Authority, Caller, NodeError, NodeStatus, Notice, Presence};
 use crate::store::{StoreError, Tx, node, presence};
 
 /// What is held of heartbeats until it is written.
@@ -85,6 +85,7 @@ impl Authority {
         let mut pulse = self.0.pulse.lock().unwrap_or_else(PoisonError::into_inner);
         let last = pulse.signed_at.get(&node).copied().max(kept);
         if last.is_some_and(|last| spent.time <= last) {
+            self.alarm(Alarm::Replayed, caller.actor.clone(), None);
             return Err(super::access::AccessError::Replayed.into());
         }
         pulse.signed_at.insert(node, spent.time);

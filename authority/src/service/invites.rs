@@ -1,5 +1,6 @@
 //! Invites.
 
+use tidegate_proto::api::Invites;
 use tidegate_proto::{Digest, Invite, InviteId, InviteToken, Span};
 
 use super::audit::{Entry, Event};
@@ -63,15 +64,17 @@ impl Authority {
         invite::keep(tx.connection(), &view, token).await?;
         let entry = Entry::new(Event::InviteMade, &caller.actor, view.id)
             .count("uses", view.uses_left)
+            .list("roles", view.roles.iter())
+            .list("tags", view.tags.iter())
             .time("expires_at", view.expires_at);
         self.record(tx, entry).await?;
         Ok(view)
     }
 
-    /// The invites that were made.
+    /// The invites that were made, the newest first: as many as a list holds, and one more if there are more.
     pub async fn invites(&self) -> Result<Vec<InviteView>, StoreError> {
         let mut connection = self.0.store.read().await?;
-        invite::all(&mut connection).await
+        invite::newest(&mut connection, Invites::MOST + 1).await
     }
 
     /// Takes an invite back.

@@ -46,7 +46,7 @@ pub use access::{AccessError, Actor, Caller, Rights, SpentNonce};
 pub use alarms::Alarm;
 pub use audit::{Entry, Event};
 pub use audit_log::{AuditCheckError, AuditExport, AuditFollower, verify_export, verify_log};
-pub use authentication::AuthenticationError;
+pub use authentication::{AuthenticationError, Claim};
 pub use authority::{Authority, Limits, OpenError, Options};
 pub use error::{
     Blame, Coded, EnrollError, EpochError, InviteError, MembershipError, NodeError,

@@ -8,8 +8,8 @@ use tidegate_proto::policy::{Operator, OperatorRole, Policy};
 use tidegate_proto::{BoundedList, OperatorId, OperatorName, Signed};
 
 use super::audit::{Entry, Event};
-use super::{Authority, Caller, PolicyChangeError, ReadError};
-use crate::store::{Tx, counter};
+use super::{Actor, Authority, Caller, PolicyChangeError, ReadError};
+use crate::store::{StoreError, Tx, counter};
 
 /// An operator, by its id or its name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -128,8 +128,7 @@ impl Authority {
         if has_sovereign(before) && !has_sovereign(after) {
             return Err(PolicyChangeError::NoSovereign);
         }
-        let changes = differences(before, after, caller);
-        if changes.is_empty() {
+        if same(before, after) {
             return Ok(());
         }
         let now = tx.now();
@@ -138,8 +137,26 @@ impl Authority {
         rights
             .check(operation)
             .map_err(|_| PolicyChangeError::ChangesOperators)?;
-        for change in changes {
+        Ok(self
+            .note_operators(tx, before, after, &caller.actor)
+            .await?)
+    }
+
+    /// Records which operators come, go and change. What those made who go ends with them: it must not come back if they
+    /// do.
+    pub(super) async fn note_operators(
+        &self,
+        tx: &mut Tx,
+        before: &[Operator],
+        after: &[Operator],
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
+        for change in differences(before, after, actor) {
             self.record(tx, change).await?;
+        }
+        for gone in before.iter().filter(|one| known(after, one).is_none()) {
+            let maker = OperatorId::of(&gone.key);
+            self.revoke_tokens_of(tx, maker, actor).await?;
         }
         Ok(())
     }
@@ -172,16 +189,25 @@ fn has_sovereign(operators: &[Operator]) -> bool {
         .any(|one| one.role == OperatorRole::Sovereign)
 }
 
-/// What differs, as events: an operator is its key, and a key under another name is another operator.
-fn differences(before: &[Operator], after: &[Operator], caller: &Caller) -> Vec<Entry> {
-    let known = |operators: &[Operator], one: &Operator| {
-        operators
-            .iter()
-            .find(|other| (&other.key, &other.name) == (&one.key, &one.name))
-            .cloned()
+/// An operator is its key, and a key under another name is another operator.
+fn known<'o>(operators: &'o [Operator], one: &Operator) -> Option<&'o Operator> {
+    operators
+        .iter()
+        .find(|other| (&other.key, &other.name) == (&one.key, &one.name))
+}
+
+/// Whether the same are named, with the same roles.
+fn same(before: &[Operator], after: &[Operator]) -> bool {
+    let all_in = |some: &[Operator], others: &[Operator]| {
+        some.iter().all(|one| known(others, one) == Some(one))
     };
+    all_in(before, after) && all_in(after, before)
+}
+
+/// What differs, as events.
+fn differences(before: &[Operator], after: &[Operator], actor: &Actor) -> Vec<Entry> {
     let entry = |event, one: &Operator| {
-        Entry::new(event, &caller.actor, &one.name)
+        Entry::new(event, actor, &one.name)
             .with("id", OperatorId::of(&one.key))
             .with("role", one.role)
     };

@@ -20,7 +20,7 @@ const FORGET: Span = Span::from_minutes(1);
 const CHANGES_KEPT: Span = Span::from_minutes(10);
 /// How long a release stays in the ledger after nobody can use it any more.
 const LEDGER_KEPT: Span = Span::from_hours(1);
-/// How long invites and tokens that have ended are still shown.
+/// How long invites and tokens that have ended are still shown, and newcomers who were turned away.
 const ENDED_KEPT: Span = Span::from_hours(30 * 24);
 /// How long it can be looked up who confirmed a revocation, and what was in force.
 const HISTORY_KEPT: Span = Span::from_hours(400 * 24);
@@ -55,12 +55,18 @@ impl Authority {
         certificate::forget(connection, now - longest_use(&ceilings)).await
     }
 
-    /// Newcomers whom nobody decided on.
+    /// Newcomers whom nobody decided on, and those who were turned away long ago.
     async fn forget_pending(&self, tx: &mut Tx, now: UnixTime) -> Result<(), StoreError> {
         let before = now - self.0.limits.pending_for;
         let forgotten = node::forget_pending(tx.connection(), before).await?;
         if forgotten > 0 {
             let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
+            self.record(tx, entry.count("count", forgotten)).await?;
+        }
+        let before = tx.now() - ENDED_KEPT;
+        let forgotten = node::forget_denied(tx.connection(), before).await?;
+        if forgotten > 0 {
+            let entry = Entry::new(Event::DeniedExpired, &Actor::System, "denied nodes");
             self.record(tx, entry.count("count", forgotten)).await?;
         }
         Ok(())

@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 
 use rand_core::Rng as _;
 use sha2::{Digest as _, Sha256};
-use tidegate_proto::api::{NewToken, Operation, TokenView};
-use tidegate_proto::{Digest, Span, TokenId, UnixTime};
+use tidegate_proto::api::{NewToken, Operation, TokenView, Tokens};
+use tidegate_proto::{Digest, OperatorId, Span, TokenId, UnixTime};
 use zeroize::Zeroizing;
 
 use super::access::AccessError;
@@ -210,10 +210,10 @@ impl Authority {
         Ok(kept.view)
     }
 
-    /// The tokens that were made, the newest first.
+    /// The tokens that were made, the newest first: as many as a list holds, and one more if there are more.
     pub async fn tokens(&self) -> Result<Vec<TokenView>, StoreError> {
         let mut connection = self.0.store.read().await?;
-        token::all(&mut connection).await
+        token::newest(&mut connection, Tokens::MOST + 1).await
     }
 
     /// Takes a token back.
@@ -228,6 +228,24 @@ impl Authority {
             Ok(this.record(tx, entry.with("name", view.name)).await?)
         })
         .await
+    }
+
+    /// Takes back what an operator made who is one no more.
+    pub(super) async fn revoke_tokens_of(
+        &self,
+        tx: &mut Tx,
+        maker: OperatorId,
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
+        let now = tx.now();
+        for view in token::live_of(tx.connection(), maker, now).await? {
+            token::revoke(tx.connection(), view.id, now).await?;
+            let entry = Entry::new(Event::TokenRevoked, actor, view.id)
+                .with("name", view.name)
+                .with("why", "its maker was removed");
+            self.record(tx, entry).await?;
+        }
+        Ok(())
     }
 
     /// Notes that a token was used for what has no effect; it is written with the next round.

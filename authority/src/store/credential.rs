@@ -48,13 +48,14 @@ pub(super) async fn revoke_all(
     Ok(())
 }
 
-/// Forgets those that ended before `before`.
+/// Forgets those that ended before `before`, or were taken back before it.
 pub(super) async fn forget(
     connection: &mut Connection,
     kind: Kind,
     before: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = format!("DELETE FROM {} WHERE expires_at < $1", kind.table());
+    let table = kind.table();
+    let text = format!("DELETE FROM {table} WHERE expires_at < $1 OR revoked_at < $1");
     sql!(AssertSqlSafe(text), before.stored())
         .execute(connection)
         .await?;

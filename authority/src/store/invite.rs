@@ -52,12 +52,15 @@ pub(crate) async fn by_token(
     row.map(|row| view(&Row(row))).transpose()
 }
 
-/// Every invite, the newest first.
-pub(crate) async fn all(connection: &mut Connection) -> Result<Vec<InviteView>, StoreError> {
+/// The newest invites, the newest first.
+pub(crate) async fn newest(
+    connection: &mut Connection,
+    limit: usize,
+) -> Result<Vec<InviteView>, StoreError> {
     let text = sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM invites ORDER BY created_at DESC, id"
+        "SELECT {COLUMNS} FROM invites ORDER BY created_at DESC, id LIMIT $1"
     ));
-    let rows = sql!(text).fetch_all(connection).await?;
+    let rows = sql!(text, limit as i64).fetch_all(connection).await?;
     rows.into_iter().map(|row| view(&Row(row))).collect()
 }
 
@@ -67,10 +70,15 @@ pub(crate) async fn open(connection: &mut Connection, now: UnixTime) -> Result<i
     Row(sql!(text, now.stored()).fetch_one(connection).await?).integer("n")
 }
 
-/// Takes one use away.
-pub(crate) async fn use_once(connection: &mut Connection, id: InviteId) -> Result<(), StoreError> {
-    let text = "UPDATE invites SET uses_left = uses_left - 1 WHERE id = $1";
-    sql!(text, id.as_bytes().to_vec())
+/// Takes one use away. With the last one the invite ends.
+pub(crate) async fn use_once(
+    connection: &mut Connection,
+    id: InviteId,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let text = "UPDATE invites SET uses_left = uses_left - 1,
+                  expires_at = CASE WHEN uses_left > 1 THEN expires_at ELSE $2 END WHERE id = $1";
+    sql!(text, id.as_bytes().to_vec(), now.stored())
         .execute(connection)
         .await?;
     Ok(())

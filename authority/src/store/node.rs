@@ -237,6 +237,18 @@ pub(crate) async fn forget_pending(
         .rows_affected())
 }
 
+/// Forgets those who were turned away before `before` and never were in.
+pub(crate) async fn forget_denied(
+    connection: &mut Connection,
+    before: UnixTime,
+) -> Result<u64, StoreError> {
+    let text = "DELETE FROM nodes WHERE status = 'denied' AND serial IS NULL AND since < $1";
+    Ok(sql!(text, before.stored())
+        .execute(connection)
+        .await?
+        .rows_affected())
+}
+
 /// Keeps a node as it is now.
 pub(crate) async fn save(connection: &mut Connection, node: &Node) -> Result<(), StoreError> {
     let statement = sql!(

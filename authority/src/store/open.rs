@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
+use tidegate_proto::UnixTime;
 use tokio::sync::Notify;
 
 use super::writer::{Tx, Writer};
-use super::{StoreError, upkeep};
+use super::{StoreError, counter, upkeep};
 use crate::clock::Clock;
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -18,6 +19,8 @@ pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrat
 /// How long a writer waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 const READERS: u32 = 8;
+/// What the write-ahead log takes of the disk in everyday work. With less left, some change soon finds no room.
+const LEAST_ROOM: u64 = 4 * 1024 * 1024;
 
 /// The folder beside the database that holds copies from before its schema changed.
 const COPIES: &str = "backups";
@@ -45,6 +48,7 @@ pub enum Location {
 /// The database: any number of readers and one queue of changes.
 #[derive(Clone)]
 pub struct Store {
+    folder: PathBuf,
     readers: SqlitePool,
     writer: Writer,
 }
@@ -64,7 +68,22 @@ impl Store {
             .acquire_timeout(BUSY)
             .connect_lazy_with(options.clone().pragma("query_only", "on"));
         let writer = Writer::start(connection, clock)?;
-        Ok(Self { readers, writer })
+        Ok(Self {
+            folder: path.with_file_name("."),
+            readers,
+            writer,
+        })
+    }
+
+    /// Whether changes can be kept: a small one gets to the disk, and there is room for larger ones.
+    pub async fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(probe).await?;
+        let disk = rustix::fs::statvfs(&self.folder);
+        let disk = disk.map_err(|error| StoreError::Failed(format!("its disk: {error}")))?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM {
+            return Err(StoreError::Full);
+        }
+        Ok(())
     }
 
     /// A connection to read with.
@@ -98,4 +117,10 @@ impl Store {
         self.writer.close().await;
         self.readers.close().await;
     }
+}
+
+/// The smallest change that there is.
+fn probe(tx: &mut Tx) -> LocalBoxFuture<'_, Result<UnixTime, StoreError>> {
+    let now = tx.now();
+    Box::pin(counter::next_in_recovery(tx.connection(), "probe", now))
 }

@@ -81,11 +81,13 @@ pub(crate) async fn load(
     row.map(|row| kept(&Row(row))).transpose()
 }
 
-/// Every token that is not forgotten, the newest first.
-pub(crate) async fn all(connection: &mut Connection) -> Result<Vec<TokenView>, StoreError> {
-    let rows = sql!("SELECT * FROM tokens ORDER BY created_at DESC, id")
-        .fetch_all(connection)
-        .await?;
+/// The newest tokens, the newest first.
+pub(crate) async fn newest(
+    connection: &mut Connection,
+    limit: usize,
+) -> Result<Vec<TokenView>, StoreError> {
+    let text = "SELECT * FROM tokens ORDER BY created_at DESC, id LIMIT $1";
+    let rows = sql!(text, limit as i64).fetch_all(connection).await?;
     rows.into_iter()
         .map(|row| Ok(kept(&Row(row))?.view))
         .collect()
@@ -124,6 +126,22 @@ pub(crate) async fn revoke(
     now: UnixTime,
 ) -> Result<bool, StoreError> {
     credential::revoke(connection, Kind::Tokens, id.as_bytes(), now).await
+}
+
+/// The tokens of one maker that count.
+pub(crate) async fn live_of(
+    connection: &mut Connection,
+    maker: OperatorId,
+    now: UnixTime,
+) -> Result<Vec<TokenView>, StoreError> {
+    let text = "SELECT * FROM tokens WHERE made_by = $1 AND revoked_at IS NULL AND expires_at > $2
+                ORDER BY created_at, id";
+    let rows = sql!(text, &maker.as_bytes()[..], now.stored())
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok(kept(&Row(row))?.view))
+        .collect()
 }
 
 /// Takes every token back.

@@ -12,12 +12,12 @@ use super::recovery::{self, Recovery};
 use super::{Row, StoreError, corrupt, genesis, invite, list, sql, token};
 use crate::genesis_file::follow;
 
-/// Refuses a database that is damaged.
+/// Refuses a database that is damaged: in its tables, or in an index that does not say what its table does.
 pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let row = sql!("PRAGMA quick_check(1)")
+    let row = sql!("PRAGMA integrity_check(1)")
         .fetch_one(&mut *connection)
         .await?;
-    let found = Row(row).text("quick_check")?.to_owned();
+    let found = Row(row).text("integrity_check")?.to_owned();
     if found != "ok" {
         return Err(StoreError::Corrupt(found));
     }

@@ -1,5 +1,6 @@
 //! Operators who sign their requests, and the policy that names them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,13 +58,24 @@ impl Person {
             body: b"{}",
         };
         let signature = parts.sign(&self.key, authority.clock().now(), nonce());
-        authority
-            .authenticate_operator(&signature, &parts, None)
-            .await
+        authenticate_operator(authority, &signature, &parts, None).await
     }
 
     pub async fn caller(&self, authority: &Authority) -> Caller {
         self.authenticate(authority).await.unwrap()
+    }
+}
+
+/// Whoever signed a request at the door for operators.
+pub async fn authenticate_operator(
+    authority: &Authority,
+    signature: &RequestSignature,
+    parts: &RequestParts<'_>,
+    from: Option<IpAddr>,
+) -> Result<Caller, AuthenticationError> {
+    match authority.claimed_operator(signature.key).await? {
+        Some(claim) => authority.authenticate(&claim, signature, parts, from),
+        None => Err(authority.unknown(signature.key, from)),
     }
 }
 

@@ -15,8 +15,8 @@ use tidegate_proto::api::Problem;
 use tidegate_proto::*;
 use tower::ServiceExt as _;
 
-use super::World;
 use super::operators::{nonce, origin};
+use super::{TestNode, World};
 
 /// The API of a world's authority.
 pub struct Web {
@@ -42,6 +42,7 @@ pub fn lenient() -> Config {
     config.rates.burst = 100_000;
     config.rates.enrollments_per_minute = 100_000;
     config.rates.failures_per_minute = 100_000;
+    config.rates.waiting_per_day = 100_000;
     config
 }
 
@@ -129,6 +130,34 @@ impl Web {
         let body = serde_json::to_vec(body).unwrap();
         self.send(self.signed(key, &Method::POST, target, body))
             .await
+    }
+
+    /// All of an enrolment.
+    pub async fn enroll(&self, node: &TestNode, name: &str, token: Option<InviteToken>) -> Reply {
+        let target = "/v1/enroll/challenge";
+        let asked = self.post(&node.identity, target, &node.keys()).await;
+        if asked.status != StatusCode::OK {
+            return asked;
+        }
+        let challenge: Challenge = asked.json();
+        let origin = origin();
+        let place = Place {
+            network: self.network,
+            origin: &origin,
+        };
+        let answer = node
+            .keys()
+            .answer(place, &challenge, &node.wireguard, &node.sealing)
+            .unwrap();
+        let enroll = api::Enroll {
+            keys: node.keys(),
+            challenge: challenge.nonce,
+            answer,
+            name: name.parse().unwrap(),
+            routes: BoundedSet::default(),
+            token,
+        };
+        self.post(&node.identity, "/v1/enroll", &enroll).await
     }
 }
 

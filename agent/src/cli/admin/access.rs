@@ -89,6 +89,9 @@ async fn list_invites(desk: &Desk) -> Result<(), Failure> {
         let row = |invite: &InviteView| {
             let ends = match invite.revoked_at {
                 Some(at) => format!("revoked {}", moment(at, now)),
+                None if invite.uses_left == 0 => {
+                    format!("used up {}", moment(invite.expires_at, now))
+                }
                 None if invite.expires_at <= now => {
                     format!("expired {}", moment(invite.expires_at, now))
                 }
@@ -105,11 +108,12 @@ async fn list_invites(desk: &Desk) -> Result<(), Failure> {
             ]
         };
         let header = ["id", "roles", "tags", "uses left", "made", "ends"];
-        table(
+        let shown = table(
             header,
             invites.invites.iter().map(row),
             "There are no invites.",
-        )
+        );
+        shown + older(invites.more)
     })
 }
 
@@ -311,10 +315,20 @@ async fn list_tokens(desk: &Desk) -> Result<(), Failure> {
             ]
         };
         let header = ["id", "name", "role", "made by", "used", "ends"];
-        table(
+        let shown = table(
             header,
             tokens.tokens.iter().map(row),
             "There are no tokens.",
-        )
+        );
+        shown + older(tokens.more)
     })
+}
+
+/// What follows a list that has no room for all.
+fn older(more: bool) -> &'static str {
+    if more {
+        "There are older ones, which are not listed.\n"
+    } else {
+        ""
+    }
 }

@@ -101,18 +101,36 @@ pub struct InviteView {
     pub uses_left: u32,
     /// When it was made.
     pub created_at: UnixTime,
-    /// When it ends.
+    /// When it ends; if it is used up, when that was.
     pub expires_at: UnixTime,
     /// When it was taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<UnixTime>,
 }
 
+/// The most invites or tokens that are listed.
+const MOST_LISTED: usize = 10_000;
+
 /// The invites that were made.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Invites {
     /// The newest first.
-    pub invites: BoundedList<InviteView, 10_000>,
+    pub invites: BoundedList<InviteView, MOST_LISTED>,
+    /// Whether there are older ones, for which there is no room here.
+    pub more: bool,
+}
+
+impl Invites {
+    /// The most that are listed.
+    pub const MOST: usize = MOST_LISTED;
+}
+
+impl From<Vec<InviteView>> for Invites {
+    fn from(invites: Vec<InviteView>) -> Self {
+        let more = invites.len() > Self::MOST;
+        let invites = BoundedList::shortened(invites);
+        Self { invites, more }
+    }
 }
 
 /// A new invite.
@@ -199,7 +217,22 @@ pub struct TokenView {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Tokens {
     /// The newest first.
-    pub tokens: BoundedList<TokenView, 10_000>,
+    pub tokens: BoundedList<TokenView, MOST_LISTED>,
+    /// Whether there are older ones, for which there is no room here.
+    pub more: bool,
+}
+
+impl Tokens {
+    /// The most that are listed.
+    pub const MOST: usize = MOST_LISTED;
+}
+
+impl From<Vec<TokenView>> for Tokens {
+    fn from(tokens: Vec<TokenView>) -> Self {
+        let more = tokens.len() > Self::MOST;
+        let tokens = BoundedList::shortened(tokens);
+        Self { tokens, more }
+    }
 }
 
 /// A new token.

@@ -19,6 +19,7 @@ pub(super) use operator::ByOperator;
 pub(super) use public::Public;
 pub(super) use right::*;
 pub use visit::Source;
+use visit::Visit;
 
 use super::app::App;
 use super::problem::Refusal;
@@ -46,8 +47,21 @@ pub(super) trait Door: Sized + Send + 'static {
     /// Who may pass.
     const NEED: Need;
 
-    /// Lets the right ones in, with what they bring.
-    fn enter(app: &App, request: Request) -> impl Future<Output = Result<Self, Refusal>> + Send;
+    /// Lets the right ones in, with what they bring. Whoever is refused before it has proved to be somebody who is in
+    /// pays from the share of its address.
+    fn enter(app: &App, request: Request) -> impl Future<Output = Result<Self, Refusal>> + Send {
+        async move {
+            let mut visit = Visit::begin(request)?;
+            let passed = match visit.check_target() {
+                Ok(()) => Self::pass(app, &mut visit).await,
+                Err(refusal) => Err(refusal),
+            };
+            passed.map_err(|refusal| visit.charge(app, refusal))
+        }
+    }
+
+    /// Looks at who asks and what for.
+    fn pass(app: &App, visit: &mut Visit) -> impl Future<Output = Result<Self, Refusal>> + Send;
 
     /// The parameters that the target has.
     fn parameters(schemas: &mut Schemas) -> Vec<Value>;

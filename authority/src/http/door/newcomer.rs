@@ -2,7 +2,6 @@
 
 use std::future::Future;
 
-use axum::extract::Request;
 use serde_json::Value;
 use tidegate_proto::api::{Enroll, Recovery, Renew};
 use tidegate_proto::{NodeId, NodeKeys, PublicKey};
@@ -13,7 +12,7 @@ use crate::http::app::App;
 use crate::http::body::FromBody;
 use crate::http::problem::Refusal;
 use crate::http::schema::Schemas;
-use crate::service::{Caller, RecoveryError};
+use crate::service::{Caller, Claim, RecoveryError};
 
 /// A body that names the key its request is signed with.
 pub(crate) trait NamesIdentity {
@@ -60,6 +59,7 @@ impl NamesIdentity for Renew {
 /// A request signed with the identity key that its body names.
 pub(crate) struct ByNewcomer<B> {
     pub(in crate::http) node: NodeId,
+    pub(in crate::http) claim: Claim,
     pub(in crate::http) caller: Caller,
     pub(in crate::http) body: B,
     pub(in crate::http) source: std::net::SocketAddr,
@@ -68,22 +68,22 @@ pub(crate) struct ByNewcomer<B> {
 impl<B: FromBody + NamesIdentity> Door for ByNewcomer<B> {
     const NEED: Need = Need::Newcomer;
 
-    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let mut visit = Visit::begin(app, request)?;
-        let signature = visit.signature(app)?;
+    async fn pass(app: &App, visit: &mut Visit) -> Result<Self, Refusal> {
+        let signature = visit.signature()?;
         let origin = visit.origin(app)?;
+        let known = app.authority().claimed_node(signature.key).await?;
+        if !known.as_ref().is_some_and(Claim::is_in) {
+            visit.pay_as_stranger(app)?;
+        }
         B::check_due(app).await?;
         visit.read(app, B::LIMIT).await?;
         let Asked::<B, (), ()> { body, .. } = visit.asked().await?;
-        let identity = body.identity();
-        let (parts, from) = (visit.signed(app, &origin), Some(visit.source.ip()));
-        let caller = app
-            .authority()
-            .authenticate_newcomer(&signature, &parts, identity, from)
-            .map_err(|error| visit.refuse(app, error, Some(&signature)))?;
-        let node = NodeId::of(identity);
+        let status = known.and_then(|claim| claim.status);
+        let claim = Claim::node(*body.identity(), status);
+        let caller = visit.prove(app, &claim, &signature, &origin)?;
         Ok(Self {
-            node,
+            node: NodeId::of(body.identity()),
+            claim,
             caller,
             body,
             source: visit.source,

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::Request;
 use axum::http::HeaderMap;
 use serde_json::Value;
 use tidegate_proto::NodeId;
@@ -33,27 +32,22 @@ pub(crate) struct ByMember<B = (), Q = ()>(pub(in crate::http) ByNode<B, Q>);
 impl<B: FromBody, Q: Query> Door for ByNode<B, Q> {
     const NEED: Need = Need::Node;
 
-    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let mut visit = Visit::begin(app, request)?;
-        let signature = visit.signature(app)?;
+    async fn pass(app: &App, visit: &mut Visit) -> Result<Self, Refusal> {
+        let signature = visit.signature()?;
         let origin = visit.origin(app)?;
-        visit.read(app, B::LIMIT).await?;
-        let from = Some(visit.source.ip());
-        let parts = visit.signed(app, &origin);
-        let known = app
-            .authority()
-            .authenticate_node(&signature, &parts, from)
-            .await;
-        let (caller, status) = known.map_err(|error| visit.refuse(app, error, Some(&signature)))?;
-        let Actor::Node(node) = caller.actor else {
-            return Err(AccessError::NotOperator.into()); // it is always a node
-        };
-        if matches!(status, NodeStatus::Allowed | NodeStatus::Offline) {
-            app.is_known(visit.source.ip(), &caller.actor)?; // who waits or is out counts as a stranger
+        let claim = app.authority().claimed_node(signature.key).await?;
+        let claim = claim.ok_or_else(|| visit.unknown(app, signature.key))?;
+        if !claim.is_in() {
+            visit.pay_as_stranger(app)?; // who waits or is out counts as one
         }
+        visit.read(app, B::LIMIT).await?;
+        let caller = visit.prove(app, &claim, &signature, &origin)?;
+        let (Actor::Node(node), Some(status)) = (&caller.actor, claim.status) else {
+            return Err(AccessError::NotOperator.into()); // it is always a node that is known
+        };
         let Asked::<B, (), Q> { body, query, .. } = visit.asked().await?;
         Ok(Self {
-            node,
+            node: *node,
             status,
             caller,
             body,
@@ -75,8 +69,8 @@ impl<B: FromBody, Q: Query> Door for ByNode<B, Q> {
 impl<B: FromBody, Q: Query> Door for ByMember<B, Q> {
     const NEED: Need = Need::Member;
 
-    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let entered = ByNode::<B, Q>::enter(app, request).await?;
+    async fn pass(app: &App, visit: &mut Visit) -> Result<Self, Refusal> {
+        let entered = ByNode::<B, Q>::pass(app, visit).await?;
         match entered.status {
             NodeStatus::Allowed | NodeStatus::Offline => Ok(Self(entered)),
             status => Err(ReadError::NotMember(status).into()),

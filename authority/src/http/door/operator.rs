@@ -2,11 +2,8 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::Request;
 use axum::http::HeaderMap;
 use serde_json::Value;
-use tidegate_proto::api::LARGEST_NODE_BODY;
-use tidegate_proto::{KeyId, RequestError, RequestSignature};
 
 use super::right::Right;
 use super::visit::{self, Asked, Visit};
@@ -31,11 +28,9 @@ pub(crate) struct ByOperator<R, B = (), P = (), Q = ()> {
 impl<R: Right, B: FromBody, P: PathValue, Q: Query> Door for ByOperator<R, B, P, Q> {
     const NEED: Need = Need::Operator(R::OPERATION);
 
-    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let mut visit = Visit::begin(app, request)?;
-        let caller = identify(app, &mut visit, B::LIMIT).await?;
+    async fn pass(app: &App, visit: &mut Visit) -> Result<Self, Refusal> {
+        let caller = identify(app, visit, B::LIMIT).await?;
         app.authority().authorize(&caller, R::OPERATION).await?;
-        app.is_known(visit.source.ip(), &caller.actor)?;
         let Asked { body, path, query } = visit.asked().await?;
         Ok(Self {
             caller,
@@ -56,47 +51,22 @@ impl<R: Right, B: FromBody, P: PathValue, Q: Query> Door for ByOperator<R, B, P,
     }
 }
 
-/// Who asks: by signature, or by token.
+/// Who asks: by signature, or by token. No body is taken in under a key or a token that nobody has.
 async fn identify(app: &App, visit: &mut Visit, limit: usize) -> Result<Caller, Refusal> {
-    let from = Some(visit.source.ip());
-    let authorization = visit.authorization(app)?;
-    if let Some(token) = authorization.strip_prefix("Bearer ") {
+    if let Some(token) = visit.authorization()?.strip_prefix("Bearer ") {
         let token = token
             .parse()
-            .map_err(|error| visit.unproven(app, Refusal::unproven("token-unknown", error)))?;
-        let known = app.authority().authenticate_token(&token, from).await;
-        let caller = known.map_err(|error| visit.refuse(app, error, None))?;
+            .map_err(|error| Refusal::unproven("token-unknown", error))?;
+        let from = Some(visit.source.ip());
+        let caller = app.authority().authenticate_token(&token, from).await?;
+        visit.pay_as_known(app, &caller.actor)?;
         visit.read(app, limit).await?;
         return Ok(caller);
     }
-    let signature = visit.signature(app)?;
+    let signature = visit.signature()?;
     let origin = visit.origin(app)?;
-    if limit > LARGEST_NODE_BODY {
-        check_known(app, visit, &signature).await?;
-    }
+    let claim = app.authority().claimed_operator(signature.key).await?;
+    let claim = claim.ok_or_else(|| visit.unknown(app, signature.key))?;
     visit.read(app, limit).await?;
-    let parts = visit.signed(app, &origin);
-    let known = app
-        .authority()
-        .authenticate_operator(&signature, &parts, from)
-        .await;
-    known.map_err(|error| visit.refuse(app, error, Some(&signature)))
-}
-
-/// Takes in no large body under a key that nobody has.
-async fn check_known(
-    app: &App,
-    visit: &Visit,
-    signature: &RequestSignature,
-) -> Result<(), Refusal> {
-    let operators = app.authority().operators().await?;
-    if operators
-        .iter()
-        .any(|operator| KeyId::of(&operator.key) == signature.key)
-    {
-        Ok(())
-    } else {
-        let error = RequestError::OtherKey(signature.key);
-        Err(visit.refuse(app, error.into(), Some(signature)))
-    }
+    visit.prove(app, &claim, &signature, &origin)
 }

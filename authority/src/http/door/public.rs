@@ -1,6 +1,5 @@
 //! The door for anybody.
 
-use axum::extract::Request;
 use serde_json::Value;
 
 use super::visit::{self, Asked, Visit};
@@ -18,8 +17,8 @@ pub(crate) struct Public<B = ()> {
 impl<B: FromBody> Door for Public<B> {
     const NEED: Need = Need::Nobody;
 
-    async fn enter(app: &App, request: Request) -> Result<Self, Refusal> {
-        let mut visit = Visit::begin(app, request)?;
+    async fn pass(app: &App, visit: &mut Visit) -> Result<Self, Refusal> {
+        visit.pay(app)?;
         visit.read(app, B::LIMIT).await?;
         let Asked::<B, (), ()> { body, .. } = visit.asked().await?;
         Ok(Self { body })

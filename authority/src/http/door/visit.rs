@@ -3,24 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts as _, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_proto::api::LARGEST_NODE_BODY;
-use tidegate_proto::{Origin, RequestError, RequestParts, RequestSignature};
-
-use tokio::sync::OwnedSemaphorePermit;
+use tidegate_proto::{KeyId, Origin, RequestError, RequestParts, RequestSignature};
 
 use crate::http::app::App;
 use crate::http::body::{self, FromBody};
-use crate::http::gate::Kind;
+use crate::http::gate::{Kind, Place};
 use crate::http::param::{self, PathValue, Query};
 use crate::http::problem::Refusal;
+use crate::http::room::Room;
 use crate::http::schema::Schemas;
-use crate::service::AuthenticationError;
+use crate::service::{Actor, AuthenticationError, Caller, Claim};
 
 /// The other end of the connection, as the listener saw it. Every request carries it among its extensions.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +28,26 @@ pub struct Source(pub SocketAddr);
 /// The longest target.
 const LONGEST_TARGET: usize = 1024;
 
-/// A request whose source may ask at all.
-pub(super) struct Visit {
+/// A request on its way through a door.
+pub(crate) struct Visit {
     pub(super) source: SocketAddr,
     pub(super) parts: Parts,
     /// Behind a lock that nobody waits for, so that a visit can be looked at from any thread.
     body: Mutex<Option<Body>>,
     bytes: Bytes,
-    room: Option<OwnedSemaphorePermit>,
+    payer: Payer,
+    room: Option<Room>,
+}
+
+/// From whose share a request is paid.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Payer {
+    /// That is not clear yet.
+    Nobody,
+    /// The address that it comes from.
+    Stranger,
+    /// Somebody known, whatever others do at the same address.
+    Known(Place),
 }
 
 /// What a request asks for.
@@ -47,46 +58,82 @@ pub(super) struct Asked<B, P, Q> {
 }
 
 impl Visit {
-    /// Lets a request as far as the door, if its source has not asked too often.
-    pub(super) fn begin(app: &App, request: Request) -> Result<Self, Refusal> {
+    /// A request that has just come in.
+    pub(super) fn begin(request: Request) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let Some(Source(source)) = parts.extensions.get().copied() else {
             let detail = "a request came without the address of its source";
             return Err(crate::store::StoreError::Failed(detail.to_owned()).into());
         };
-        app.admit(source, Kind::Request)?;
-        if target(&parts).len() > LONGEST_TARGET {
-            let detail = format!("the target has more than {LONGEST_TARGET} bytes");
-            return Err(Refusal::malformed("target-too-long", detail));
-        }
         Ok(Self {
             source,
             parts,
             body: Mutex::new(Some(body)),
             bytes: Bytes::new(),
+            payer: Payer::Nobody,
             room: None,
         })
     }
 
+    /// Takes the request from the share of its address.
+    pub(super) fn pay(&mut self, app: &App) -> Result<(), Refusal> {
+        if self.payer == Payer::Nobody {
+            self.payer = Payer::Stranger;
+            app.admit(self.source, Kind::Request)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a request that has to prove something, from where not too much was left unproved.
+    pub(super) fn pay_as_stranger(&mut self, app: &App) -> Result<(), Refusal> {
+        self.pay(app)?;
+        app.check_failures(self.source.ip())
+    }
+
+    /// Takes the request from the share of `who`, whose it is proved to be.
+    pub(super) fn pay_as_known(&mut self, app: &App, who: &Actor) -> Result<(), Refusal> {
+        self.payer = Payer::Known(Place::of_known(who));
+        app.take_known(self.source.ip(), who, Kind::Known)
+    }
+
+    /// What is answered to a request that is refused. Where it is nobody's who is known, the address pays for it, and
+    /// for a proof that failed; if it has nothing left, that is the answer.
+    pub(super) fn charge(&mut self, app: &App, refusal: Refusal) -> Refusal {
+        if matches!(self.payer, Payer::Known(_)) || refusal.is_own_failure() {
+            return refusal;
+        }
+        let mut paid = match self.payer {
+            Payer::Nobody => app.admit(self.source, Kind::Request),
+            _ => Ok(()),
+        };
+        if paid.is_ok() && refusal.is_failed_proof() {
+            paid = app.admit(self.source, Kind::Failure);
+        }
+        paid.err().unwrap_or(refusal)
+    }
+
     /// Takes in the body. Large ones wait for each other, so that together they stay small.
     pub(super) async fn read(&mut self, app: &App, limit: usize) -> Result<(), Refusal> {
-        if limit > LARGEST_NODE_BODY {
-            self.room = app.large_body().await;
-        }
         let body = self
             .body
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(body) = body {
-            self.bytes = body::collect(body, limit).await?;
+        let Some(body) = body else { return Ok(()) };
+        let most = body.size_hint().upper().unwrap_or(u64::MAX);
+        if limit > LARGEST_NODE_BODY && most > LARGEST_NODE_BODY as u64 {
+            let place = match self.payer {
+                Payer::Known(place) => place,
+                _ => Place::of(self.source.ip()),
+            };
+            self.room = Some(app.rooms().enter(place).await?);
         }
+        self.bytes = body::collect(body, limit).await?;
         Ok(())
     }
 
     /// The value of the only `Authorization` header.
-    pub(super) fn authorization(&self, app: &App) -> Result<&str, Refusal> {
-        app.check_failures(self.source.ip())?;
+    pub(super) fn authorization(&self) -> Result<&str, Refusal> {
         let mut all = self.parts.headers.get_all(header::AUTHORIZATION).iter();
         match (all.next(), all.next()) {
             (Some(one), None) => one.to_str().map_err(|_| unreadable()),
@@ -99,8 +146,8 @@ impl Visit {
     }
 
     /// The signature in the `Authorization` header.
-    pub(super) fn signature(&self, app: &App) -> Result<RequestSignature, Refusal> {
-        self.authorization(app)?.parse().map_err(|_| unreadable())
+    pub(super) fn signature(&self) -> Result<RequestSignature, Refusal> {
+        self.authorization()?.parse().map_err(|_| unreadable())
     }
 
     /// Which of our origins the request is for: what it was signed for has to be the place that it came to.
@@ -115,8 +162,17 @@ impl Visit {
         })
     }
 
+    /// Refuses a target that is longer than any.
+    pub(super) fn check_target(&self) -> Result<(), Refusal> {
+        if target(&self.parts).len() > LONGEST_TARGET {
+            let detail = format!("the target has more than {LONGEST_TARGET} bytes");
+            return Err(Refusal::malformed("target-too-long", detail));
+        }
+        Ok(())
+    }
+
     /// What was signed.
-    pub(super) fn signed<'a>(&'a self, app: &App, origin: &'a Origin) -> RequestParts<'a> {
+    fn signed<'a>(&'a self, app: &App, origin: &'a Origin) -> RequestParts<'a> {
         RequestParts {
             network: app.authority().network(),
             origin,
@@ -143,32 +199,34 @@ impl Visit {
         })
     }
 
-    /// Refuses whoever did not prove to be somebody. One whose clock is off learns the time, as only the holder of the
-    /// key does.
-    pub(super) fn refuse(
-        &self,
+    /// Has the signature prove that the request comes from whom it claims; one who is in pays for it. One whose clock is
+    /// off learns the time, as only the holder of the key does.
+    pub(super) fn prove(
+        &mut self,
         app: &App,
-        error: AuthenticationError,
-        signature: Option<&RequestSignature>,
-    ) -> Refusal {
-        let off = matches!(
-            error,
-            AuthenticationError::Request(RequestError::ClockSkew { .. })
+        claim: &Claim,
+        signature: &RequestSignature,
+        origin: &Origin,
+    ) -> Result<Caller, Refusal> {
+        let (parts, from) = (self.signed(app, origin), Some(self.source.ip()));
+        let proof = app.authority().authenticate(claim, signature, &parts, from);
+        let is_off = matches!(
+            proof,
+            Err(AuthenticationError::Request(RequestError::ClockSkew { .. }))
         );
-        let refusal = Refusal::from(error);
-        if off {
-            let time = signature.map(|one| app.authority().time_statement(one.nonce));
-            return refusal.with_time(time.and_then(Result::ok));
+        if claim.is_in() && (proof.is_ok() || is_off) {
+            self.pay_as_known(app, &claim.actor)?;
         }
-        self.unproven(app, refusal)
+        proof.map_err(|error| {
+            let time = is_off.then(|| app.authority().time_statement(signature.nonce));
+            Refusal::from(error).with_time(time.and_then(Result::ok))
+        })
     }
 
-    /// Counts `refusal` against the source, unless it is the authority's own failure.
-    pub(super) fn unproven(&self, app: &App, refusal: Refusal) -> Refusal {
-        if refusal.is_unproven() {
-            app.failed(self.source.ip());
-        }
-        refusal
+    /// The refusal of a key that nobody has.
+    pub(super) fn unknown(&self, app: &App, key: KeyId) -> Refusal {
+        let from = Some(self.source.ip());
+        app.authority().unknown(key, from).into()
     }
 
     /// The headers.

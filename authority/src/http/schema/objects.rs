@@ -84,7 +84,7 @@ objects! {
         id: InviteId, roles: BoundedSet<Role, 8>, tags: BoundedSet<Tag, 32>, uses_left: u32,
         created_at: UnixTime, expires_at: UnixTime, revoked_at: Option<UnixTime>,
     }
-    Invites { invites: BoundedList<InviteView, 10_000> }
+    Invites { invites: BoundedList<InviteView, 10_000>, more: bool }
     MadeInvite { invite: SecretText, view: InviteView }
     OperatorView { id: OperatorId, name: OperatorName, key: PublicKey, role: policy::OperatorRole }
     Operators { operators: BoundedList<OperatorView, 1000> }
@@ -95,7 +95,7 @@ objects! {
         operations: Option<BoundedSet<Operation, 64>>, made_by: OperatorName,
         created_at: UnixTime, expires_at: UnixTime, used_at: Option<UnixTime>, revoked_at: Option<UnixTime>,
     }
-    Tokens { tokens: BoundedList<TokenView, 10_000> }
+    Tokens { tokens: BoundedList<TokenView, 10_000>, more: bool }
     MadeToken { token: SecretText, view: TokenView }
     PolicyText { version: Sequence, file: String }
     PolicyProposal { base: Option<Sequence>, file: String }

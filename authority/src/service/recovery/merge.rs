@@ -7,8 +7,9 @@ use tidegate_proto::{
     Sequence, UnixTime, Verified,
 };
 
+use super::super::audit::{Entry, Event};
 use super::super::certificates::longest_use;
-use super::super::{Authority, NodeStatus};
+use super::super::{Actor, Authority, NodeStatus};
 use crate::store::node::Node;
 use crate::store::{
     Counted as _, StoreError, Tx, address, certificate, counter, grant, holder, list, node, policy,
@@ -59,7 +60,37 @@ impl Authority {
         take(tx, verified).await?;
         let version = counter::next_in_recovery(tx.connection(), "roster", now).await?;
         let node = described(known, verified, keys, version, now);
+        let entry = Entry::new(Event::NodeAdmitted, &Actor::System, node.node)
+            .with("name", &node.name)
+            .with("why", &node.reason)
+            .count("serial", verified.serial.value());
+        self.record(tx, entry).await?;
         node::save(tx.connection(), &node).await
+    }
+
+    /// The policy in force after the backup, if it is newer than the one in it.
+    pub(super) async fn merge_policy(
+        &self,
+        tx: &mut Tx,
+        verified: &Verified<Policy>,
+    ) -> Result<(), StoreError> {
+        counter::raise(tx.connection(), "policy", verified.version.stored()).await?;
+        let before = self.policy_in_force(tx.connection()).await?;
+        if before
+            .as_ref()
+            .is_some_and(|have| have.version >= verified.version)
+        {
+            return Ok(());
+        }
+        let known = before.as_ref().map(|before| &*before.policy.operators);
+        let (known, actor) = (known.unwrap_or_default(), &Actor::System);
+        self.note_operators(tx, known, &verified.operators, actor)
+            .await?;
+        let entry = Entry::new(Event::PolicyChanged, actor, verified.version)
+            .with("digest", verified.signed().digest())
+            .with("why", "it is newer than the backup");
+        self.record(tx, entry).await?;
+        policy::keep(tx.connection(), verified, verified.signed()).await
     }
 
     /// Notes in the ledger what the node was given.
@@ -112,6 +143,10 @@ impl Authority {
                 RevocationKind::Revoked => NodeStatus::Revoked,
                 RevocationKind::Suspended => NodeStatus::Quarantined,
             };
+            let (event, why) = (put_out(entry.kind), "the newest list says so");
+            let record = Entry::new(event, &Actor::System, node.node).with("name", &node.name);
+            let record = record.with("reason", &entry.reason).with("why", why);
+            self.record(tx, record).await?;
             (node.reason, node.since, node.offline_since) = (entry.reason, entry.since, None);
             node.changed = counter::next_in_recovery(tx.connection(), "roster", now).await?;
             node::save(tx.connection(), &node).await?;
@@ -120,17 +155,12 @@ impl Authority {
     }
 }
 
-/// The policy in force after the backup, if it is newer than the one in it.
-pub(super) async fn merge_policy(
-    tx: &mut Tx,
-    verified: &Verified<Policy>,
-) -> Result<(), StoreError> {
-    counter::raise(tx.connection(), "policy", verified.version.stored()).await?;
-    let have = policy::version(tx.connection()).await?;
-    if have.is_some_and(|(version, _)| version >= verified.version) {
-        return Ok(());
+/// As what it is recorded that a list puts a node out.
+fn put_out(kind: RevocationKind) -> Event {
+    match kind {
+        RevocationKind::Revoked => Event::NodeRevoked,
+        RevocationKind::Suspended => Event::NodeSuspended,
     }
-    policy::keep(tx.connection(), verified, verified.signed()).await
 }
 
 /// Learns of a peer that may have to be heard as well; its place is kept for it.

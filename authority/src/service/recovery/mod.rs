@@ -32,7 +32,7 @@ use super::audit::{Entry, Event};
 use super::authority::{OpenError, Trust};
 use super::{Actor, Authority, Caller, Operation};
 use crate::store::{StoreError, Tx, genesis, node, recovery, revocation};
-use merge::{merge_peer, merge_policy};
+use merge::merge_peer;
 
 /// How many members of the backup have to be heard before their word is believed without an operator's.
 const LEAST_WITNESSES: u32 = 2;
@@ -201,7 +201,7 @@ impl Authority {
             self.merge_list(tx, &report.list).await?;
         }
         if let Some(policy) = &report.policy {
-            merge_policy(tx, policy).await?;
+            self.merge_policy(tx, policy).await?;
         }
         for peer in &report.peers {
             merge_peer(tx, peer).await?;
