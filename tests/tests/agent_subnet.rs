@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tidegate_tests::overlay::{BEHIND, LAN, Node, Overlay, Underlay};
-use tidegate_tests::{Host, wait_until};
+use tidegate_tests::{Capture, Host, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -22,10 +22,12 @@ struct Site {
 #[test]
 fn hosts_behind_a_router_begin_only_what_the_policy_names_them_for() {
     let site = Site::new();
+    site.without_the_route_it_leaves_in_clear();
     site.the_route_leads_around_the_network();
     site.every_node_is_nobody_behind_one();
     site.the_printer_may_begin();
     site.the_server_may_begin();
+    site.nothing_leaves_in_clear_once_the_router_is_out();
 }
 
 #[test]
@@ -88,6 +90,15 @@ impl Site {
         }
     }
 
+    /// The server has another way for what is meant for the network: its default route.
+    fn without_the_route_it_leaves_in_clear(&self) {
+        let way_out = "ip route add default via 10.0.0.250";
+        self.server.host().sh(way_out).unwrap();
+        let clear = self.in_clear();
+        assert!(!self.answers());
+        assert!(clear.count().unwrap() > 0);
+    }
+
     /// The router tells its address in the network too, over which the server must not try it once that is routed.
     fn the_route_leads_around_the_network(&self) {
         let tried = |address: &str| {
@@ -124,6 +135,33 @@ impl Site {
         wait_until(SOON, "the server to reach the printer", || self.answers()).unwrap();
         assert!(!self.reaches(), "and not the other way round any more");
         self.router.await_ping(&self.server).unwrap();
+    }
+
+    /// What was meant for the network is stopped at the server, also once its settings were read anew.
+    fn nothing_leaves_in_clear_once_the_router_is_out(&self) {
+        let clear = self.in_clear();
+        let out = ["revoke", "router", "--reason", "stolen"];
+        self.overlay.admin(out).unwrap();
+        wait_until(SOON, "the router to be out", || {
+            let status = self.server.status().unwrap();
+            status["peers"].as_array().is_some_and(Vec::is_empty)
+        })
+        .unwrap();
+        assert!(!self.answers());
+        self.server.cli(["reload"]).unwrap();
+        let unguarded = || {
+            let routes = self.server.host().sh(&format!("ip route show {LAN}"));
+            !routes.unwrap().contains("unreachable")
+        };
+        let gone = wait_until(Duration::from_secs(1), "the guard to go", unguarded);
+        assert!(gone.is_err() && !self.answers());
+        assert_eq!(clear.count().unwrap(), 0, "it leaves in clear");
+    }
+
+    /// Packets for the network behind the router on the server's way out, seen from now on.
+    fn in_clear(&self) -> Capture {
+        let filter = format!("net {LAN}");
+        self.server.host().capture("eth0", &filter).unwrap()
     }
 
     /// Whether the server answers the printer.

@@ -63,7 +63,7 @@ impl Authority {
             let entry = Entry::new(Event::PendingExpired, &Actor::System, "waiting nodes");
             self.record(tx, entry.count("count", forgotten)).await?;
         }
-        let before = tx.now() - ENDED_KEPT;
+        let before = now - ENDED_KEPT;
         let forgotten = node::forget_denied(tx.connection(), before).await?;
         if forgotten > 0 {
             let entry = Entry::new(Event::DeniedExpired, &Actor::System, "denied nodes");
