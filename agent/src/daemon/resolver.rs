@@ -199,10 +199,10 @@ impl Task {
     async fn tell_host(&self, resolver: SocketAddr) -> Result<ResolvedNames, String> {
         match choose(&observe().await) {
             Ok(Mechanism::Resolved) => self.tell_resolved(resolver).await,
-            Ok(_) => Err(format!(
-                "nobody asks for names of nodes yet; run: tidegate-dns up --interface {} --domain {}.internal --resolver {resolver}",
-                self.settings.interface, self.settings.network
-            )),
+            Ok(_) => Err(
+                "nobody asks for names of nodes yet; 'tidegate doctor' prints how to change that"
+                    .to_owned(),
+            ),
             Err(refusal) => Err(refusal.to_string()),
         }
     }
