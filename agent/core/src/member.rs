@@ -169,12 +169,20 @@ impl Member {
             return;
         }
         self.choices = choices;
+        self.circle.outdate();
+        self.guard_what_is_accepted(now);
+    }
+
+    /// Gives up the guards over networks that the owner does not accept any more.
+    fn guard_what_is_accepted(&mut self, now: Now) {
         let Self {
             recent, choices, ..
         } = self;
+        let before = recent.guarded.len();
         recent.guarded.retain(|route| choices.guards(route));
-        self.circle.outdate();
-        self.saver.now(crate::FileName::Recent, now);
+        if before != recent.guarded.len() {
+            self.saver.now(crate::FileName::Recent, now);
+        }
     }
 
     fn plane_reported(&mut self, report: PlaneReport, now: Now) {

@@ -262,6 +262,23 @@ fn a_configuration_that_is_read_again_leaves_guarded_what_it_still_accepts() {
 }
 
 #[test]
+fn a_restart_under_other_settings_gives_up_the_guards_that_they_do_not_want() {
+    let all = Choices {
+        accept: Accept::All,
+        ..Choices::default()
+    };
+    let mut world = with_routes(&["192.168.7.0/24"], all);
+    assert_eq!(subnets(&world).len(), 1);
+    world.wait(40);
+    let now = world.now;
+    let node = world.node(1);
+    node.kill();
+    node.choices = Choices::default();
+    node.start(now);
+    assert_eq!(subnets(&world), BTreeSet::new());
+}
+
+#[test]
 fn the_exit_stays_guarded_while_there_is_to_be_one() {
     let exit = |name: &str| Choices {
         exit: Some(name.parse().unwrap()),

@@ -202,6 +202,7 @@ impl Member {
         }
         if let Some(kept) = self.readable(files, FileName::Recent) {
             self.recent = Recent::restored(kept);
+            self.guard_what_is_accepted(now);
         }
     }
 
