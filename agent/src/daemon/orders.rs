@@ -49,13 +49,16 @@ impl Orders {
     /// Gives an order. Once one has found no room, all are lost until [`Self::dropped`].
     pub(super) fn give(&mut self, order: PlaneOrder) {
         let token = order.token();
-        if self.missed.is_none() && self.sender.try_send(Order::Core(order)).is_ok() {
-            return;
-        }
-        if self.missed.replace(token).is_none() {
-            tracing::error!("the data plane does not keep up with its orders; it is started again");
+        if self.missed.is_none() {
+            if self.sender.try_send(Order::Core(order)).is_ok() {
+                return;
+            }
             self.overrun.store(true, Ordering::Release);
+            // The driver may have taken all that waited just before, and would wait for ever.
+            let _ = self.sender.try_send(Order::Lost);
+            tracing::error!("the data plane does not keep up with its orders; it is started again");
         }
+        self.missed = Some(token);
     }
 
     /// The driver has dropped the data plane, and there is room again. Gives the last order that was lost.
@@ -77,12 +80,16 @@ impl Orders {
 impl Queue {
     /// Waits for the next order; `None` when nobody can give one any more.
     pub(super) fn next(&mut self) -> Option<Order> {
-        let order = self.receiver.blocking_recv()?;
-        if !self.overrun.swap(false, Ordering::Acquire) {
-            return Some(order);
+        loop {
+            let order = self.receiver.blocking_recv()?;
+            if self.overrun.swap(false, Ordering::Acquire) {
+                while self.receiver.try_recv().is_ok() {}
+                return Some(Order::Lost);
+            }
+            if !matches!(order, Order::Lost) {
+                return Some(order);
+            } // else it was heard of before
         }
-        while self.receiver.try_recv().is_ok() {}
-        Some(Order::Lost)
     }
 }
 
@@ -116,6 +123,10 @@ mod tests {
         orders.give(stop(6));
         assert_eq!(token(queue.next()), Some(Token(6)), "5 was lost too");
         assert_eq!(orders.dropped(), None);
+        let late = orders.sender.try_send(Order::Lost);
+        late.unwrap_or_else(|_| panic!("there is room"));
+        orders.give(stop(7));
+        assert_eq!(token(queue.next()), Some(Token(7)), "no loss is told twice");
         drop(orders);
         assert!(queue.next().is_none());
     }
