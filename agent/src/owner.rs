@@ -66,7 +66,9 @@ impl Owner {
             .read(true)
             .custom_flags(flags.bits().cast_signed())
             .open(path)?;
-        fchown(folder, Some(self.user), Some(self.group))
+        fchown(folder, Some(self.user), Some(self.group)).inspect_err(|_| {
+            let _ = fs::remove_dir(path); // the next try begins where this one did
+        })
     }
 
     /// Becomes the owner for good, with the right to configure the network if that was there. Of this process, only

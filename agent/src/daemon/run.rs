@@ -1,5 +1,6 @@
 //! From a command line to a loop that turns, and back.
 
+use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,7 +86,13 @@ fn become_owner(options: &Options) -> Result<(), DaemonError> {
         return Ok(());
     };
     if let Some(folder) = options.socket.parent().filter(|folder| !folder.exists()) {
-        owner.make_folder(folder, 0o755)?;
+        let made = owner.make_folder(folder, 0o755);
+        made.map_err(|error| {
+            let folder = folder.display();
+            io::Error::other(format!(
+                "cannot make {folder}: {error}; give another --socket"
+            ))
+        })?;
     }
     Ok(owner.become_it(&options.state)?)
 }
