@@ -549,6 +549,24 @@ async fn b7_a_node_whose_revocation_has_left_the_list_again_comes_back_suspended
     carl.renew(&authority).await.unwrap();
 }
 
+/// Their own certificates say that they were in for as long as a revocation would still be on the list.
+#[tokio::test]
+async fn b7_members_whose_certificates_ended_while_the_authority_was_away_come_back() {
+    let (world, members, reports, backup) = long_after_a_revocation().await;
+    world.hand.advance(Span::from_hours(30));
+    let authority = restored(&world, backup, support::START).await;
+    for (node, report) in members.iter().zip(&reports) {
+        hand_in(&authority, node, report).await.unwrap();
+    }
+    assert_eq!(authority.recovery().await, Ok(None));
+    let [rose, bert, carl] = &members;
+    for stays in [rose, bert] {
+        assert_eq!(status(&authority, stays).await, NodeStatus::Allowed);
+        stays.renew(&authority).await.unwrap();
+    }
+    assert_eq!(status(&authority, carl).await, NodeStatus::Quarantined);
+}
+
 /// Whoever ends the recovery before two members were heard does not know how new the newest list is that was heard of.
 #[tokio::test]
 async fn b7_an_early_end_suspends_whoever_may_have_been_revoked_without_a_trace() {

@@ -31,7 +31,7 @@ impl Recovery {
             Self::Override { reason } => {
                 desk.operator.end_recovery(&Override { reason }).await?;
                 desk.console.show(&"over", || {
-                    "Recovery is over; the authority works again.\n".to_owned()
+                    "Recovery is over; the authority works again. Nodes that may have been revoked since the backup are suspended: 'tidegate admin nodes --status quarantined'.\n".to_owned()
                 })
             }
         }

@@ -24,8 +24,9 @@ use tidegate_proto::api::{Recovered, Recovery, RecoveryEnd, RecoveryView};
 use tidegate_proto::bound::LedgerGap;
 use tidegate_proto::policy::Policy;
 use tidegate_proto::{
-    Accepted, BoundedList, Certificate, EpochGrant, Genesis, NodeId, NodeKeys, Reason,
-    RevocationList, Signed, Verified,
+    Accepted, Authority as Signer, BoundedList, Certificate, Document as _, EpochGrant, Genesis,
+    Keyring, NodeId, NodeKeys, Reason, RevocationList, Signed, Span, UnixTime, Verified,
+    VerifyError,
 };
 
 use super::audit::{Entry, Event};
@@ -162,7 +163,7 @@ impl Authority {
             .map_err(RecoveryError::Refused)?;
         let certificate = report
             .certificate
-            .and_then(|signed| signed.verify(&keyring, now).ok())
+            .and_then(|signed| verified_in_its_time(&signed, &keyring, now))
             .filter(|certificate| speaks_of(certificate, &report.keys));
         let grants = report.grants.iter();
         let grants = grants.filter_map(|signed| signed.verify(&keyring, now).ok());
@@ -194,7 +195,8 @@ impl Authority {
         self.spend(tx, caller).await?;
         let known = node::load(tx.connection(), report.node).await?;
         let was_in = known.as_ref().is_some_and(|node| node.serial.is_some());
-        if report.certificate.is_none() && !was_in {
+        let is_in = |own: &Verified<Certificate>| own.validity().check(tx.now()).is_ok();
+        if !was_in && !report.certificate.as_ref().is_some_and(is_in) {
             return Err(RecoveryError::Stranger);
         }
         if report.list.place() > current.list {
@@ -264,6 +266,19 @@ impl Authority {
 fn first(mut nodes: Vec<NodeId>) -> BoundedList<NodeId, 10_000> {
     nodes.truncate(10_000);
     BoundedList::new(nodes).unwrap_or_default() // it has just been cut to size
+}
+
+/// A certificate that has ended while the authority was away still shows until when its node was in.
+fn verified_in_its_time(
+    signed: &Signed<Certificate>,
+    keyring: &Keyring<Signer>,
+    now: UnixTime,
+) -> Option<Verified<Certificate>> {
+    match signed.verify(keyring, now) {
+        Err(VerifyError::Expired(end)) => signed.verify(keyring, end - Span::from_millis(1)),
+        judged => judged,
+    }
+    .ok()
 }
 
 fn speaks_of(certificate: &Certificate, keys: &NodeKeys) -> bool {
