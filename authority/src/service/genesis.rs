@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use tidegate_proto::{
-    Accepted, Genesis, KeyId, PublicKey, Revision, SignError, Signed, SigningKey, TrustChain,
+    Accepted, EpochCeilings, Genesis, KeyId, PublicKey, Revision, SignError, Signed, SigningKey,
+    SuccessionError, TrustChain,
 };
 
 use super::audit::{Entry, Event};
@@ -238,6 +239,22 @@ impl Authority {
 }
 
 /// The chain that `revisions` make, the first first.
+/// The ceilings of every revision, the first one's first.
+pub(super) fn ceilings(
+    revisions: &[Signed<Genesis>],
+) -> Result<Vec<EpochCeilings>, SuccessionError> {
+    let Some((first, later)) = revisions.split_first() else {
+        return Ok(Vec::new());
+    };
+    let mut chain = TrustChain::trusting(first)?;
+    let mut ceilings = vec![chain.genesis().ceilings];
+    for genesis in later {
+        chain.succeed(genesis)?;
+        ceilings.push(chain.genesis().ceilings);
+    }
+    Ok(ceilings)
+}
+
 fn chain_of(revisions: &[Signed<Genesis>]) -> Result<TrustChain, OpenError> {
     let (first, others) = revisions.split_first().ok_or(OpenError::NoGenesis)?;
     let mut chain = TrustChain::trusting(first)?;

@@ -11,12 +11,15 @@ use tidegate_proto::{Span, UnixTime};
 
 use super::audit::{Entry, Event};
 use super::certificates::longest_use;
+use super::genesis::ceilings;
 use super::{Actor, Authority};
 use crate::clock::Sample;
-use crate::store::{StoreError, Tx, audit, grant, holder, list, revocation};
+use crate::store::{StoreError, Tx, audit, corrupt, genesis, grant, holder, list, revocation};
 
-/// The least that counts as set, beside what a clock that is being corrected gains.
+/// The least that counts as set: together with what two clocks differ by in a lease, bounds allow for less.
 const LEAST_STEP: Span = Span::from_secs(1);
+/// Clocks differ by one part in so many, which bounds allow for as well.
+const DRIFT: u64 = 2000;
 /// By how much what is on record may be ahead of the time at a start: another server's clock, or a correction.
 const RECORDED_AHEAD: Span = Span::from_secs(5);
 
@@ -24,6 +27,8 @@ const RECORDED_AHEAD: Span = Span::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     last: Sample,
+    /// What the time has gained by being corrected, and has not been counted as set yet.
+    gained: Span,
     ahead: Span,
     /// When, by the clock that nobody sets, nothing of before counts any more.
     ahead_until: Span,
@@ -33,26 +38,36 @@ impl Pace {
     pub(super) fn new(first: Sample) -> Self {
         Self {
             last: first,
+            gained: Span::default(),
             ahead: Span::default(),
             ahead_until: Span::default(),
         }
     }
 
-    /// How far the time was set ahead since the last sample, if it was.
-    fn step(&self, sample: &Sample) -> Option<Span> {
-        let told = sample.wall.since(self.last.wall).as_millis();
+    /// What the time has gained with this sample, beyond what clocks differ by.
+    fn gain(&self, sample: &Sample) -> Span {
+        let told = sample.wall.since(self.last.wall);
         let passed = sample
             .boot
             .as_millis()
             .saturating_sub(self.last.boot.as_millis());
-        let step = Span::from_millis(told.saturating_sub(passed));
-        (step > LEAST_STEP + Span::from_millis(passed / 1000)).then_some(step)
+        let expected = Span::from_millis(passed + passed / DRIFT);
+        let gained = (self.gained + told).as_millis();
+        Span::from_millis(gained.saturating_sub(expected.as_millis()))
+    }
+
+    /// How far the time was set ahead, if it was: at once, or little by little.
+    fn step(&self, sample: &Sample) -> Option<Span> {
+        Some(self.gain(sample)).filter(|gain| *gain > LEAST_STEP)
     }
 
     /// Takes the next sample. What was released before a step counts for `longest`.
     fn take(&mut self, sample: Sample, longest: Span) {
-        if let Some(step) = self.step(&sample) {
-            self.ahead = self.ahead + step;
+        let gain = self.gain(&sample);
+        self.gained = gain;
+        if gain > LEAST_STEP {
+            self.gained = Span::default();
+            self.ahead = self.ahead + gain;
             self.ahead_until = sample.boot + longest;
         } else if sample.boot >= self.ahead_until {
             self.ahead = Span::default();
@@ -91,25 +106,39 @@ impl Authority {
         Ok(())
     }
 
-    /// Has whatever counted at `since` end later by `step`.
+    /// Has whatever counted at `since` end later by `step`; but nothing later than what is released now, since it was
+    /// released before.
     async fn move_ledger(
         &self,
         tx: &mut Tx,
         since: UnixTime,
         step: Span,
     ) -> Result<(), StoreError> {
+        let (now, latest) = (tx.now(), self.latest_stop(tx).await?);
         let connection = tx.connection();
-        grant::postpone(connection, since, step).await?;
-        holder::postpone(connection, since, step).await?;
+        grant::postpone(connection, since, step, now).await?;
+        holder::postpone(connection, since, step, latest).await?;
         for gap in revocation::gaps(connection).await? {
             if gap.stopped_at() > since {
-                let longest = gap.longest + step;
+                let until_latest = latest.since(gap.until);
+                let longest = gap.longest.max(until_latest.min(gap.longest + step));
                 revocation::note_gap(connection, &LedgerGap { longest, ..gap }).await?;
             }
         }
         tracing::warn!(by = %step, "the machine's clock was set ahead; leases that run are counted longer by as much");
         let entry = Entry::new(Event::ClockSetAhead, &Actor::System, "the machine's clock");
         self.record(tx, entry.span("by", step)).await
+    }
+
+    /// When what is released now has stopped at the latest, by whatever ceilings there ever were.
+    async fn latest_stop(&self, tx: &mut Tx) -> Result<UnixTime, StoreError> {
+        let now = tx.now();
+        let revisions = genesis::all(tx.connection()).await?;
+        let ceilings = ceilings(&revisions).map_err(|error| corrupt("genesis", error))?;
+        let stops = ceilings
+            .iter()
+            .map(|one| LedgerGap::new(now, one).stopped_at());
+        Ok(stops.max().unwrap_or(now))
     }
 
     /// At a start: if the time on record has not come yet, a clock was ahead, and may have had releases forgotten that
@@ -149,10 +178,26 @@ mod tests {
         let pace = Pace::new(at(1_000_000, 50));
         assert_eq!(pace.step(&at(1_000_005, 55)), None);
         assert_eq!(pace.step(&at(1_090_000, 90_050)), None, "slept for a day");
-        assert_eq!(pace.step(&at(1_090_060, 90_050)), None, "and was corrected");
+        assert_eq!(pace.step(&at(1_090_040, 90_050)), None, "and was corrected");
         assert_eq!(pace.step(&at(1_000_000, 3_650)), None, "set back");
         let step = pace.step(&at(1_009_005, 55));
         assert_eq!(step, Some(Span::from_secs(9000)));
+    }
+
+    #[test]
+    fn time_that_is_set_ahead_little_by_little_is_counted_all_the_same() {
+        let mut pace = Pace::new(at(1_000_000, 0));
+        let mut counted = Span::default();
+        for round in 1..=600 {
+            // Half a second more than the five that have passed.
+            let wall = UnixTime::from_millis(1_000_000_000 + round * 5_500);
+            let boot = Span::from_secs(round * 5);
+            let sample = Sample { wall, boot };
+            counted = counted + pace.step(&sample).unwrap_or_default();
+            pace.take(sample, LONGEST);
+        }
+        assert!(counted > Span::from_secs(295), "{counted}");
+        assert!(counted <= Span::from_secs(300), "{counted}");
     }
 
     #[test]

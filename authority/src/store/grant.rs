@@ -250,15 +250,19 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-/// Has every release that still counted at `since` count for longer by `step`.
+/// Has every release that still counted at `since` count for longer by `step`; but none for longer than if it were
+/// made now.
 pub(crate) async fn postpone(
     connection: &mut Connection,
     since: UnixTime,
     step: Span,
+    now: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = "UPDATE releases SET stopped_at = stopped_at + $2 WHERE stopped_at > $1";
+    let text =
+        "UPDATE releases SET stopped_at = MIN(stopped_at + $2, $3 + stopped_at - released_at)
+                WHERE stopped_at > $1 AND released_at <= $3";
     let step = UnixTime::default() + step;
-    sql!(text, since.stored(), step.stored())
+    sql!(text, since.stored(), step.stored(), now.stored())
         .execute(connection)
         .await?;
     Ok(())

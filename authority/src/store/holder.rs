@@ -66,15 +66,17 @@ pub(crate) async fn last_stop(
     Row(row.await?).optional_count("last")
 }
 
-/// Has everybody who had not stopped at `since` stop later by `step`.
+/// Has everybody who had not stopped at `since` stop later by `step`, but because of that not after `latest`.
 pub(crate) async fn postpone(
     connection: &mut Connection,
     since: UnixTime,
     step: Span,
+    latest: UnixTime,
 ) -> Result<(), StoreError> {
-    let text = "UPDATE holders SET stopped_at = stopped_at + $2 WHERE stopped_at > $1 AND confirmed_at IS NULL";
+    let text = "UPDATE holders SET stopped_at = MAX(stopped_at, MIN(stopped_at + $2, $3))
+                WHERE stopped_at > $1 AND confirmed_at IS NULL";
     let step = UnixTime::default() + step;
-    sql!(text, since.stored(), step.stored())
+    sql!(text, since.stored(), step.stored(), latest.stored())
         .execute(connection)
         .await?;
     Ok(())

@@ -4,10 +4,11 @@
 //! a node that was revoked after the backup, if that was long enough ago, and the backup knows it as a member. It must
 //! not come back by that. A node with a certificate that was believed until later would still be on the list.
 
-use tidegate_proto::{Genesis, Reason, Signed, Span, SuccessionError, TrustChain, UnixTime};
+use tidegate_proto::{Genesis, Reason, Signed, Span, SuccessionError, UnixTime};
 
 use super::super::audit::{Entry, Event};
 use super::super::certificates::longest_use;
+use super::super::genesis::ceilings;
 use super::super::{Actor, Authority, NodeStatus};
 use super::LEAST_WITNESSES;
 use crate::store::recovery::Recovery;
@@ -63,14 +64,6 @@ impl Authority {
 /// How long an entry stays on the list behind the end of the certificates, at the least: whatever was in force when a
 /// node was revoked.
 fn least_kept(revisions: &[Signed<Genesis>]) -> Result<Span, SuccessionError> {
-    let Some((first, later)) = revisions.split_first() else {
-        return Ok(Span::default());
-    };
-    let mut chain = TrustChain::trusting(first)?;
-    let mut least = longest_use(&chain.genesis().ceilings);
-    for genesis in later {
-        chain.succeed(genesis)?;
-        least = least.min(longest_use(&chain.genesis().ceilings));
-    }
-    Ok(least)
+    let kept = ceilings(revisions)?.iter().map(longest_use).min();
+    Ok(kept.unwrap_or_default())
 }
