@@ -333,8 +333,8 @@ impl Authority {
             since: now,
         };
         list::put(tx.connection(), node.node, &entry, believed).await?;
-        // Whoever has the old keys may have what was sealed to them, of an epoch that has not begun.
-        self.redraw_ahead::<NodeError>(tx).await?;
+        // Epochs to come are not drawn again: the node stays in, and whoever has its old keys finds no peer for them. Any
+        // member could otherwise have everybody's next keys made anew just before they are needed.
         self.publish_list::<NodeError>(tx).await?;
         Ok(())
     }
