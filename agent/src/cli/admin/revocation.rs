@@ -130,6 +130,9 @@ async fn watch(desk: &Desk, report: &mut RevocationReport) -> Result<(), Failure
         match desk.operator.revocation(report.revocation.list).await {
             Ok(newer) => *report = newer,
             Err(ClientError::Unreachable { .. } | ClientError::Unanswered { .. }) => {
+                if report.status.bound <= Some(desk.now()) {
+                    return Ok(()); // it has passed, whatever the authority knows
+                }
                 desk.console
                     .progress("the authority cannot be reached; the bound holds all the same");
             }
@@ -139,8 +142,13 @@ async fn watch(desk: &Desk, report: &mut RevocationReport) -> Result<(), Failure
     Ok(())
 }
 
+/// An authority that answers says itself when the bound has passed for those who never confirmed: its clock may have been
+/// set.
 fn is_over(status: &RevocationStatus, now: UnixTime) -> bool {
-    status.bound.is_none_or(|bound| bound <= now)
+    let all_confirmed = status.outstanding_count() == 0;
+    status
+        .bound
+        .is_none_or(|bound| bound <= now && all_confirmed)
 }
 
 /// In one line: who has confirmed, who has not, and the bound.
@@ -148,9 +156,12 @@ fn standing(status: &RevocationStatus, now: UnixTime) -> String {
     let (confirmed, open) = (status.confirmed_count(), status.outstanding_count());
     let all = confirmed + open;
     match status.bound {
-        None => {
+        None if open == 0 => {
             format!("all {all} nodes that could talk to it have confirmed that they have stopped")
         }
+        None => format!(
+            "{confirmed} of {all} nodes have confirmed, and the others have stopped by themselves"
+        ),
         Some(bound) if bound <= now => {
             format!(
                 "{confirmed} of {all} nodes have confirmed, and the others have stopped by themselves by {bound}"
