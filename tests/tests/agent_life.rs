@@ -61,6 +61,7 @@ fn down_and_leave_undo_everything_and_a_crash_is_repaired() {
 
 /// Killed again and again amid traffic, it takes up what it left on the host, and the traffic resumes.
 fn survives_crashes(b: &mut Node, address: &str) {
+    b.await_settled(SOON).unwrap();
     let up = look(b);
     for round in 0..5 {
         let traffic = Pings::start(b.host(), address, "0.01").unwrap();

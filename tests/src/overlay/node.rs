@@ -269,6 +269,15 @@ impl Node {
         Ok(())
     }
 
+    /// Waits until the host's network is as the daemon wants it.
+    pub fn await_settled(&self, within: Duration) -> Result<()> {
+        let settled = || {
+            self.status()
+                .is_ok_and(|status| status["host"]["settled"] == true)
+        };
+        Ok(wait_until(within, "the host's network to settle", settled)?)
+    }
+
     /// Its overlay address: 0 for IPv4, 1 for IPv6.
     pub fn address(&self, family: usize) -> Result<String> {
         let found = wait_for(PATIENCE, "an overlay address", || {
