@@ -44,30 +44,31 @@ impl Pace {
         }
     }
 
-    /// What the time has gained with this sample, beyond what clocks differ by.
-    fn gain(&self, sample: &Sample) -> Span {
-        let told = sample.wall.since(self.last.wall);
+    /// What the time has gained with this sample, and how much of that is more than clocks differ by.
+    fn gain(&self, sample: &Sample) -> (Span, Span) {
+        let told = (self.gained + sample.wall.since(self.last.wall)).as_millis();
         let passed = sample
             .boot
             .as_millis()
             .saturating_sub(self.last.boot.as_millis());
-        let expected = Span::from_millis(passed + passed / DRIFT);
-        let gained = (self.gained + told).as_millis();
-        Span::from_millis(gained.saturating_sub(expected.as_millis()))
+        let gained = told.saturating_sub(passed);
+        let odd = gained.saturating_sub(passed / DRIFT);
+        (Span::from_millis(gained), Span::from_millis(odd))
     }
 
     /// How far the time was set ahead, if it was: at once, or little by little.
     fn step(&self, sample: &Sample) -> Option<Span> {
-        Some(self.gain(sample)).filter(|gain| *gain > LEAST_STEP)
+        let (gained, odd) = self.gain(sample);
+        (odd > LEAST_STEP).then_some(gained)
     }
 
     /// Takes the next sample. What was released before a step counts for `longest`.
     fn take(&mut self, sample: Sample, longest: Span) {
-        let gain = self.gain(&sample);
-        self.gained = gain;
-        if gain > LEAST_STEP {
+        let (step, (_, odd)) = (self.step(&sample), self.gain(&sample));
+        self.gained = odd;
+        if let Some(step) = step {
             self.gained = Span::default();
-            self.ahead = self.ahead + gain;
+            self.ahead = self.ahead + step;
             self.ahead_until = sample.boot + longest;
         } else if sample.boot >= self.ahead_until {
             self.ahead = Span::default();
