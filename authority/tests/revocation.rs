@@ -218,7 +218,7 @@ async fn m4_a_new_wireguard_key_puts_the_certificates_before_on_the_list() {
     );
 }
 
-/// Whoever has the old keys may have the grant of the next epoch that was sealed to them.
+/// The node stays in, and peers know its old key no more: the secrets of epochs to come are none the worse.
 #[tokio::test]
 async fn a_new_wireguard_key_ends_the_one_before_and_no_new_key_has_epochs_drawn_again() {
     let mut world = World::new().await;

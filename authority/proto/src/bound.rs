@@ -176,7 +176,7 @@ impl PublishedBound {
     }
 
     /// The time after which nobody honest talks to the revoked node; `None` if all have confirmed. A time that has
-    /// passed means the same.
+    /// passed means the same, unless the authority's clock was set ahead to it.
     pub fn time(&self) -> Option<UnixTime> {
         self.0
     }
