@@ -20,6 +20,8 @@ const TIMING: Timing = Timing {
     offline_tolerance: "8s",
     certificate: "1h",
 };
+/// Speaks WireGuard with whatever keys it is given.
+const STATIC: &str = env!("CARGO_BIN_EXE_tidegate-static");
 /// Longer than two epochs.
 const SEVERAL_EPOCHS: Duration = Duration::from_secs(40);
 /// A node starts asking a lost authority again within this, and hears of what happened.
@@ -108,7 +110,8 @@ impl Scene {
         let (own, node) = (&self.own, &self.peers[peer]);
         let arrived = Passing::start(node.host(), "tidegate", &format!("src {own}")).unwrap();
         let host = self.out.host();
-        let thief = Thief::start(host, device, loot, epoch, &self.marks[peer]).unwrap();
+        let mark = &self.marks[peer];
+        let thief = Thief::start(STATIC, host, device, loot, epoch, mark).unwrap();
         let address = node.address(0).unwrap();
         let pings = Pings::start(host, &address, "0.02").unwrap();
         let answered = wait_until(SOON, "the thief to be answered", || pings.answered() > 10);

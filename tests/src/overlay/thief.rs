@@ -14,7 +14,7 @@ use tidegate_proto::{
 };
 
 use super::{Node, Overlay, PATIENCE, unix_ms};
-use crate::{Host, Process, binary};
+use crate::{Host, Process};
 
 /// What was copied from a node: all that it could ever use to talk to others.
 pub struct Loot {
@@ -84,8 +84,16 @@ impl Mark {
 }
 
 impl Thief {
-    /// Talks to `mark` with the stolen key to `epoch`, over a device of this name on `host`.
-    pub fn start(host: &Host, device: &str, loot: &Loot, epoch: u64, mark: &Mark) -> Result<Self> {
+    /// Talks to `mark` with the stolen key to `epoch`, over a device of this name on `host`. `program` is `tidegate-static`,
+    /// which a test that has no time to lose knows to be built.
+    pub fn start(
+        program: &str,
+        host: &Host,
+        device: &str,
+        loot: &Loot,
+        epoch: u64,
+        mark: &Mark,
+    ) -> Result<Self> {
         let stolen = loot.grants.iter().find(|(one, _)| one.value() == epoch);
         let (epoch, grant) = stolen.with_context(|| format!("no key to epoch {epoch}"))?;
         let psk = grant.pairwise(loot.network, *epoch, &loot.wireguard, &mark.key)?;
@@ -105,7 +113,7 @@ impl Thief {
             base64_encode(&psk)
         );
         let process = host
-            .command(binary("tidegate-static")?)
+            .command(program)
             .args(["--tun", device, "--address", &loot.address])
             .args(["--epoch", &hint.to_string()])
             .args(["--peer", &peer, "--private-key-file"])
