@@ -168,6 +168,23 @@ async fn a_stream_without_a_sign_of_life_is_dead_and_keepalives_are_one() {
 }
 
 #[tokio::test]
+async fn a_silent_stream_is_dead_in_time_however_often_the_waiting_is_cut_short() {
+    let streams = Streams::start().await;
+    let _stream = streams.stream(false);
+    let mut session = streams.node().session();
+    next(&mut session).await;
+    let restless = async {
+        loop {
+            if let Ok(event) = timeout(Duration::from_millis(100), session.next()).await {
+                return event;
+            }
+        }
+    };
+    let event = timeout(Duration::from_secs(20), restless).await.unwrap();
+    assert!(matches!(event, SessionEvent::Lost { .. }), "{event:?}");
+}
+
+#[tokio::test]
 async fn a_stream_that_broke_off_is_taken_up_over_a_new_connection() {
     let streams = Streams::start().await;
     let (first, _second) = (streams.stream(false), streams.stream(true));

@@ -11,7 +11,7 @@ use hyper::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use tidegate_proto::api::{Change, RESUMED_HEADER, StreamEvent};
 use tidegate_proto::{EventReader, Origin, ServerEvent, strict};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::error::StreamEnd;
@@ -67,6 +67,8 @@ pub struct EventStream {
     last: Option<String>,
     /// Without a sign of life for so long it is dead.
     silence: Duration,
+    /// When the last one came, however often the waiting for the next is taken up.
+    heard: Instant,
     unknown: Arc<Unknown>,
     /// It lives as long as the stream.
     connection: Connection,
@@ -97,6 +99,7 @@ impl EventStream {
             ready: VecDeque::new(),
             last: last.filter(|_| resumed == Resumed::Yes),
             silence: client.timeouts().silence,
+            heard: Instant::now(),
             unknown: client.unknown(),
             connection,
         })
@@ -165,8 +168,9 @@ impl EventStream {
     }
 
     async fn fill(&mut self) -> Result<(), StreamEnd> {
-        let frame = timeout(self.silence, self.body.frame()).await;
+        let frame = timeout_at(self.heard + self.silence, self.body.frame()).await;
         let frame = frame.map_err(|_| StreamEnd::Silent(self.silence.as_secs()))?;
+        self.heard = Instant::now();
         let frame = frame.ok_or(StreamEnd::Closed)?;
         let frame = frame.map_err(|error| StreamEnd::Broken(error.to_string()))?;
         if let Some(piece) = frame.data_ref() {
