@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use tidegate_proto::policy::{Class, Policy, Subject};
 use tidegate_proto::{
     BoundedSet, Digest, Genesis, NodeId, NodeName, Prefix, Revision, Role, Sequence, Tag, UnixTime,
@@ -85,12 +86,16 @@ impl Member {
     }
 }
 
+/// A map that shares with its clones all that is the same: a revocation waits for the next directory, whatever else it
+/// holds.
+type Shared<K, V> = RedBlackTreeMapSync<K, V>;
+
 /// Everybody who is in or was, as of a roster version, and whom the policy lets talk.
 #[derive(Clone, Default)]
 pub(crate) struct Directory {
     pub(crate) version: Sequence,
-    nodes: BTreeMap<NodeId, Arc<Member>>,
-    changes: BTreeMap<Sequence, NodeId>,
+    nodes: Shared<NodeId, Arc<Member>>,
+    changes: Shared<Sequence, NodeId>,
     reach: Reach,
 }
 
@@ -99,8 +104,8 @@ pub(crate) struct Directory {
 struct Reach {
     /// Under which policy and which genesis.
     under: (Option<Sequence>, Option<Revision>),
-    class_of: BTreeMap<NodeId, Arc<Class>>,
-    members: BTreeMap<Arc<Class>, BTreeSet<NodeId>>,
+    class_of: Shared<NodeId, Arc<Class>>,
+    members: BTreeMap<Arc<Class>, Arc<BTreeSet<NodeId>>>,
 }
 
 impl Directory {
@@ -169,7 +174,7 @@ impl Directory {
             .iter()
             .filter(|(other, _)| class.meets(other));
         let mut reached: Vec<_> = met
-            .flat_map(|(_, nodes)| nodes)
+            .flat_map(|(_, nodes)| nodes.iter())
             .filter(|node| **node != member.node)
             .filter_map(|node| self.nodes.get(node))
             .collect();
@@ -187,18 +192,18 @@ impl Directory {
             return Ok(());
         };
         if let Some(before) = self.nodes.get(&member.node) {
-            self.changes.remove(&before.changed);
+            self.changes.remove_mut(&before.changed);
         }
-        self.changes.insert(member.changed, member.node);
+        self.changes.insert_mut(member.changed, member.node);
         self.reach.put(&member, policy, genesis);
-        self.nodes.insert(member.node, Arc::new(member));
+        self.nodes.insert_mut(member.node, Arc::new(member));
         Ok(())
     }
 }
 
 impl Reach {
     fn of(
-        nodes: &BTreeMap<NodeId, Arc<Member>>,
+        nodes: &Shared<NodeId, Arc<Member>>,
         policy: Option<&Policy>,
         genesis: &Genesis,
         under: (Option<Sequence>, Option<Revision>),
@@ -214,14 +219,7 @@ impl Reach {
     }
 
     fn put(&mut self, member: &Member, policy: Option<&Policy>, genesis: &Genesis) {
-        if let Some(before) = self.class_of.remove(&member.node)
-            && let Some(nodes) = self.members.get_mut(&before)
-        {
-            nodes.remove(&member.node);
-            if nodes.is_empty() {
-                self.members.remove(&before);
-            }
-        }
+        self.remove(member.node);
         let class = policy.map(|policy| policy.class_of(&member.subject(genesis)));
         let Some(class) = class.filter(|class| !class.is_nobody()) else {
             return;
@@ -230,7 +228,20 @@ impl Reach {
         let class =
             shared.map_or_else(|| Arc::new(class.clone()), |(shared, _)| Arc::clone(shared));
         let nodes = self.members.entry(Arc::clone(&class)).or_default();
-        nodes.insert(member.node);
-        self.class_of.insert(member.node, class);
+        Arc::make_mut(nodes).insert(member.node);
+        self.class_of.insert_mut(member.node, class);
+    }
+
+    fn remove(&mut self, node: NodeId) {
+        let Some(class) = self.class_of.get(&node).cloned() else {
+            return;
+        };
+        self.class_of.remove_mut(&node);
+        if let Some(nodes) = self.members.get_mut(&class) {
+            Arc::make_mut(nodes).remove(&node);
+            if nodes.is_empty() {
+                self.members.remove(&class);
+            }
+        }
     }
 }
