@@ -146,8 +146,7 @@ CREATE TABLE holders (
     stopped_at BIGINT NOT NULL,
     confirmed_at BIGINT,
     PRIMARY KEY (list, node)
-);
-CREATE INDEX holders_unconfirmed ON holders (node, list) WHERE confirmed_at IS NULL;
+) WITHOUT ROWID;
 CREATE INDEX holders_outstanding ON holders (list, stopped_at) WHERE confirmed_at IS NULL;
 -- Receipts that were noted as overdue.
 CREATE TABLE overdue (
@@ -191,8 +190,8 @@ CREATE TABLE releases (
     lease_until BIGINT NOT NULL,
     stopped_at BIGINT NOT NULL
 );
-CREATE INDEX releases_by_node ON releases (node, epoch);
-CREATE INDEX releases_by_end ON releases (stopped_at);
+-- All that a revocation asks of the ledger: it takes 10,000 holders out of it at once.
+CREATE INDEX releases_by_end ON releases (stopped_at, node, revision, list);
 
 -- Spans of time of which the ledger may lack releases.
 CREATE TABLE ledger_gaps (
@@ -211,6 +210,7 @@ CREATE TABLE grants (
     envelope BLOB NOT NULL,
     PRIMARY KEY (node, epoch)
 );
+CREATE INDEX grants_by_drawing ON grants (epoch, redraw);
 
 CREATE TABLE records (
     node BLOB PRIMARY KEY,

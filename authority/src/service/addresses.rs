@@ -6,8 +6,9 @@ use tidegate_proto::{Digest, Genesis, Ipv4Range, NodeId, Span};
 
 use super::Authority;
 use super::authority::Trust;
+use super::certificates::describe_anew;
 use crate::store::node::Node;
-use crate::store::{StoreError, Tx, address, corrupt, counter};
+use crate::store::{StoreError, Tx, address, corrupt};
 
 /// How long an address is held after its node is out.
 pub(super) const ADDRESS_HELD: Span = Span::from_hours(30 * 24);
@@ -28,7 +29,7 @@ impl Authority {
         let (ipv4, ipv6) = found.ok_or_else(|| corrupt("ipv4", "is in no range of the genesis"))?;
         address::take(tx.connection(), ipv4, ipv6, node.node).await?;
         (node.ipv4, node.ipv6) = (Some(ipv4), Some(ipv6));
-        node.described = counter::next(tx.connection(), "roster", now).await?;
+        describe_anew(node);
         Ok(())
     }
 

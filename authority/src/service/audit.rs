@@ -231,7 +231,7 @@ impl Authority {
     /// Appends `entry` in the transaction of what it records.
     pub(crate) async fn record(&self, tx: &mut Tx, entry: Entry) -> Result<(), StoreError> {
         let now = tx.now();
-        let last = audit::head(tx.connection()).await?;
+        let last = tx.audit_head().await?;
         let first = (Sequence::default(), Record::before_first(self.network()));
         let (last, previous) = last.unwrap_or(first);
         let record = Record {
@@ -252,14 +252,19 @@ impl Authority {
             hash: Record::hash(&bytes),
             bytes,
         };
-        audit::append(tx.connection(), &kept, now, entry.event.name()).await?;
+        let (sequence, hash) = (kept.sequence, kept.hash);
+        tx.append(audit::New {
+            kept,
+            at: now,
+            event: entry.event.name(),
+        });
         let every = u64::from(self.0.limits.checkpoint_every.max(1));
-        if kept.sequence.value().is_multiple_of(every) {
-            self.sign_head(tx, kept.sequence, kept.hash).await?;
+        if sequence.value().is_multiple_of(every) {
+            self.sign_head(tx, sequence, hash).await?;
         }
         let heads = self.0.audit_head.clone();
         tx.after_commit(move || {
-            heads.send_replace(kept.sequence);
+            heads.send_replace(sequence);
         });
         Ok(())
     }
@@ -298,7 +303,8 @@ impl Authority {
         &self,
         tx: &mut Tx,
     ) -> Result<(Checkpoint, Signed<Checkpoint>), ReadError> {
-        let (size, head) = audit::head(tx.connection())
+        let (size, head) = tx
+            .audit_head()
             .await?
             .ok_or(ReadError::NotYet("audit record"))?;
         let checkpoint = Checkpoint {

@@ -1,14 +1,14 @@
 //! The application object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tidegate_proto::{
-    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, Revision, Sequence, SignError, Signed,
-    SigningKey, Span, SuccessionError, TokenId, TrustChain, UnixTime,
+    Authority as AuthorityKeys, Genesis, Keyring, NetworkId, NodeId, Revision, Sequence, SignError,
+    Signed, SigningKey, Span, SuccessionError, TokenId, TrustChain, UnixTime,
 };
 use tokio::sync::{Notify, watch};
 
@@ -117,6 +117,10 @@ pub(crate) struct Inner {
     pub(crate) feed: Arc<Feed>,
     /// Wakes what runs by itself.
     pub(crate) work: Notify,
+    /// Members who wait for grants since they came in, or got other keys.
+    pub(crate) wanting: Mutex<BTreeSet<NodeId>>,
+    /// Rings when one was added.
+    pub(crate) wanted: Notify,
     pub(crate) policy: Mutex<Option<Arc<InForce>>>,
     pub(crate) view: RwLock<Option<Arc<View>>>,
     /// Held by whoever brings the view up to date, so that many who ask at once do it once.
@@ -176,6 +180,8 @@ impl Authority {
             limits: options.limits,
             feed,
             work: Notify::new(),
+            wanting: Mutex::default(),
+            wanted: Notify::new(),
             policy: Mutex::default(),
             view: RwLock::default(),
             looking: tokio::sync::Mutex::default(),
@@ -286,7 +292,7 @@ impl Authority {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    this.trust_in_force(tx.connection()).await?;
+                    this.follow_trust(tx).await?;
                     effect(&this, tx).await
                 })
             })

@@ -33,6 +33,17 @@ impl Authority {
         Ok(progress)
     }
 
+    /// By when everybody has stopped who may not have heard of the revocation that begins with `list`.
+    pub(super) async fn first_bound(
+        &self,
+        tx: &mut Tx,
+        list: Sequence,
+    ) -> Result<Option<UnixTime>, StoreError> {
+        let now = tx.now();
+        let last = holder::last_stop(tx.connection(), list).await?;
+        Ok(last.max(unaccounted(tx.connection(), now).await?))
+    }
+
     /// Whether the policy lets nodes trust their real-time clocks across a reboot.
     pub(super) async fn trusts_rtc(&self, connection: &mut Connection) -> Result<bool, StoreError> {
         let in_force = self.policy_in_force(connection).await?;

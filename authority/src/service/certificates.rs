@@ -6,10 +6,11 @@ use tidegate_proto::api::Renew;
 use tidegate_proto::bound::clock_allowance;
 use tidegate_proto::{
     Certificate, EpochCeilings, NodeId, NodeKeys, RevocationEntry, RevocationKind, RevocationList,
-    Roster, SignError, Signed, Span, UnixTime,
+    Sequence, SignError, Signed, Span, UnixTime,
 };
 
 use super::audit::{Entry, Event};
+use super::enrollment::is_full;
 use super::{
     Authority, Caller, EnrollError, EpochError, NodeError, NodeStatus, Notice, challenges,
 };
@@ -35,6 +36,11 @@ fn backdated(validity: Span) -> Span {
 pub(super) fn longest_use(ceilings: &EpochCeilings) -> Span {
     let longest = ceilings.lead + ceilings.lease;
     longest + clock_allowance(longest)
+}
+
+/// Notes that name, roles, tags, routes or addresses of `node` are others from the version on under which it is saved next.
+pub(super) fn describe_anew(node: &mut Node) {
+    node.described = Sequence::MAX;
 }
 
 impl Authority {
@@ -169,6 +175,7 @@ impl Authority {
     pub(super) async fn touch(&self, tx: &mut Tx, node: &mut Node) -> Result<(), StoreError> {
         let now = tx.now();
         node.changed = counter::next(tx.connection(), "roster", now).await?;
+        node.described = node.described.min(node.changed); // see `describe_anew`
         node::save(tx.connection(), node).await?;
         tx.announce(Notice::Node(node.node, node.changed));
         Ok(())
@@ -221,9 +228,7 @@ impl Authority {
     ) -> Result<Signed<Certificate>, NodeError> {
         recovery::refuse(tx.connection()).await?; // also what is young may have been revoked since the backup
         let now = tx.now();
-        if node.not_after <= Some(now)
-            && node::are_as_many(tx.connection(), Roster::MOST_ENTRIES, now).await?
-        {
+        if node.not_after <= Some(now) && is_full(tx).await? {
             return Err(NodeError::Keys(EnrollError::NetworkFull)); // its place was taken meanwhile
         }
         let (wireguard, sealing) = (
@@ -301,7 +306,7 @@ impl Authority {
         node.keys_changed_at = now;
         grant::withdraw(tx.connection(), node.node).await?;
         epoch::reopen(tx.connection(), now).await?;
-        self.has_work(tx);
+        self.wants_grants(tx, node.node);
         Ok(())
     }
 

@@ -58,11 +58,23 @@ impl Authority {
                 self.clock().now() + Span::from_secs(1)
             });
             self.warn_of_clock();
-            let wait = next.since(self.clock().now()).as_millis();
-            let wait = Duration::from_millis(wait).max(GATHER);
-            let work = tokio::time::timeout(wait, self.0.work.notified());
-            if work.await.is_ok() {
-                tokio::time::sleep(GATHER).await;
+            self.serve_until(next).await;
+        }
+    }
+
+    /// Gives newcomers their grants as they come, until the next round is due or there is other work.
+    async fn serve_until(&self, next: UnixTime) {
+        let wait = next.since(self.clock().now()).as_millis();
+        let due = tokio::time::sleep(Duration::from_millis(wait).max(GATHER));
+        tokio::pin!(due);
+        loop {
+            tokio::select! {
+                () = &mut due => return,
+                () = self.0.work.notified() => return tokio::time::sleep(GATHER).await,
+                () = self.0.wanted.notified() => tokio::time::sleep(GATHER).await,
+            }
+            if let Err(error) = self.release_wanted().await {
+                tracing::warn!(%error, "newcomers wait for their grants until the next round");
             }
         }
     }

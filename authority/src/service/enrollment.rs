@@ -6,12 +6,14 @@ use tidegate_proto::{
 };
 
 use super::audit::{Entry, Event};
+use super::certificates::describe_anew;
 use super::{
     Approval, Authority, Caller, EnrollError, InviteError, InviteView, MembershipError, NodeError,
     NodeStatus, Notice, Operation, challenges,
 };
+use crate::store::address::Taken;
 use crate::store::node::Node;
-use crate::store::{StoreError, Tx, address, certificate, counter, epoch, invite, node, recovery};
+use crate::store::{StoreError, Tx, address, certificate, epoch, invite, node, recovery};
 
 impl Authority {
     /// Takes a newcomer in, or lets it wait. The request was signed by `keys.identity`.
@@ -59,7 +61,8 @@ impl Authority {
                 .map(Enrolled::Admitted),
             known => {
                 if known.is_none()
-                    && let Some(reason) = recovery::is_out(tx.connection(), id).await?
+                    && let Some(reason) =
+                        recovery::is_out(tx.connection(), &request.keys.identity).await?
                 {
                     return Err(EnrollError::Revoked(reason.to_string()));
                 }
@@ -123,15 +126,8 @@ impl Authority {
     ) -> Result<Enrolled, EnrollError> {
         let waiting = known.is_some();
         let node = self.newcomer(tx, known, request)?;
-        let now = tx.now();
-        let owner = address::wireguard_owner(tx.connection(), &node.wireguard).await?;
-        if owner.is_some_and(|owner| owner != node.node) {
-            return Err(EnrollError::WireguardKeyTaken);
-        }
-        if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
-            return Err(EnrollError::NameTaken(node.name));
-        }
         let Some(token) = &request.token else {
+            check_unique(tx, &node).await?;
             return self.keep_waiting(tx, node, waiting, caller).await;
         };
         let invite = redeem(tx, token.hash()).await?;
@@ -221,18 +217,10 @@ impl Authority {
         caller: &Caller,
     ) -> Result<Signed<Certificate>, EnrollError> {
         let now = tx.now();
-        if node::are_as_many(tx.connection(), Roster::MOST_ENTRIES, now).await? {
+        if is_full(tx).await? {
             return Err(EnrollError::NetworkFull);
         }
-        if !address::name_is_free(tx.connection(), &node.name, node.node, now).await? {
-            return Err(EnrollError::NameTaken(node.name));
-        }
-        if address::wireguard_owner(tx.connection(), &node.wireguard)
-            .await?
-            .is_some_and(|owner| owner != node.node)
-        {
-            return Err(EnrollError::WireguardKeyTaken);
-        }
+        check_unique(tx, &node).await?;
         let (ipv4, ipv6) = self
             .find_addresses(tx, node.node)
             .await?
@@ -246,10 +234,10 @@ impl Authority {
         node.since = now;
         node.keys_changed_at = now - tidegate_proto::Span::from_hours(24);
         node.offline_since = None;
-        node.described = counter::next(tx.connection(), "roster", now).await?;
+        describe_anew(&mut node);
         let signed = self.issue::<EnrollError>(tx, &mut node, caller).await?;
         epoch::reopen(tx.connection(), now).await?;
-        self.has_work(tx);
+        self.wants_grants(tx, node.node);
         let entry = Entry::new(Event::NodeAdmitted, &caller.actor, node.node)
             .with("name", &node.name)
             .with("ipv4", ipv4)
@@ -347,20 +335,41 @@ impl Authority {
     }
 }
 
+/// Whether there are as many members as there may be.
+pub(super) async fn is_full(tx: &mut Tx) -> Result<bool, StoreError> {
+    let (most, now) = (Roster::MOST_ENTRIES, tx.now());
+    // Counted once in a transaction; who came in since is added. Should that seem too many, it is counted again.
+    let counted = tx.seen().members.filter(|members| *members < most);
+    let members = match counted {
+        Some(members) => members,
+        None => node::members(tx.connection()).await?,
+    };
+    tx.seen().members = Some(members + 1);
+    Ok(members >= most && node::covered_members(tx.connection(), now).await? >= most)
+}
+
+/// Refuses a name or a WireGuard key that is another's.
+async fn check_unique(tx: &mut Tx, node: &Node) -> Result<(), EnrollError> {
+    let now = tx.now();
+    let taken = address::taken(tx.connection(), node.node, &node.name, &node.wireguard, now);
+    match taken.await? {
+        Taken { key: true, .. } => Err(EnrollError::WireguardKeyTaken),
+        Taken { name: true, .. } => Err(EnrollError::NameTaken(node.name.clone())),
+        _ => Ok(()),
+    }
+}
+
 /// Takes one use of the invite with this token, if it has one left.
 async fn redeem(tx: &mut Tx, token: tidegate_proto::Digest) -> Result<InviteView, EnrollError> {
     let now = tx.now();
-    let invite = invite::by_token(tx.connection(), token).await?;
-    let invite = invite.ok_or(EnrollError::Invite(InviteError::Unknown))?;
-    let refusal = match &invite {
-        invite if invite.revoked_at.is_some() => Some(InviteError::Withdrawn),
-        invite if invite.uses_left == 0 => Some(InviteError::Exhausted),
-        invite if invite.expires_at <= now => Some(InviteError::Expired),
-        _ => None,
-    };
-    if let Some(refusal) = refusal {
-        return Err(EnrollError::Invite(refusal));
+    if let Some(invite) = invite::use_once(tx.connection(), token, now).await? {
+        return Ok(invite);
     }
-    invite::use_once(tx.connection(), invite.id, now).await?;
-    Ok(invite)
+    let refusal = match invite::by_token(tx.connection(), token).await? {
+        None => InviteError::Unknown,
+        Some(invite) if invite.revoked_at.is_some() => InviteError::Withdrawn,
+        Some(invite) if invite.uses_left == 0 => InviteError::Exhausted,
+        Some(_) => InviteError::Expired,
+    };
+    Err(EnrollError::Invite(refusal))
 }

@@ -163,6 +163,11 @@ impl Feed {
         self.head.send_replace(behind);
     }
 
+    /// How many follow.
+    pub(crate) fn followers(&self) -> usize {
+        self.head.receiver_count()
+    }
+
     /// Follows from behind the last change.
     pub(crate) fn follow(self: &Arc<Self>) -> Subscription {
         self.from(self.head())
@@ -239,11 +244,6 @@ impl Subscription {
                 return false;
             }
         }
-    }
-
-    /// How many follow.
-    pub(super) fn followers(&self) -> usize {
-        self.feed.head.receiver_count()
     }
 
     /// What is there already; `None` if some of it is not any more.

@@ -153,9 +153,28 @@ impl Authority {
         let behind = |error: OpenError| StoreError::Behind(error.to_string());
         let chain = chain_of(&genesis::all(connection).await?).map_err(behind)?;
         let fresh = Arc::new(Trust::of(chain, &self.keys()).map_err(behind)?);
-        let mut trust = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
-        *trust = Arc::clone(&fresh);
+        // A reader may see what was before a succession that is being put in force at this moment.
+        if fresh.revision() > self.trust().revision() {
+            self.trust_from_now(&fresh);
+        }
         Ok(fresh)
+    }
+
+    /// Has a change be made under the genesis in force: it may be another than before, also an earlier one if a succession
+    /// did not get to the disk. Read once in a transaction, unless one of its changes puts a succession in force.
+    pub(crate) async fn follow_trust(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        if tx.seen().revision == Some(self.trust().revision()) {
+            return Ok(());
+        }
+        let trust = self.trust_in_force(tx.connection()).await?;
+        tx.seen().revision = Some(trust.revision());
+        self.trust_from_now(&trust);
+        Ok(())
+    }
+
+    fn trust_from_now(&self, fresh: &Arc<Trust>) {
+        let mut trust = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
+        *trust = Arc::clone(fresh);
     }
 
     /// Puts a succession in force: policy and list are signed anew under its keys, certificates and grants as well where

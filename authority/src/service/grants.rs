@@ -1,7 +1,7 @@
 //! Grants: sealed outside the transaction, on all processors; checked, stamped and written to the ledger within it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use tidegate_proto::api::GrantWithList;
@@ -33,12 +33,19 @@ struct Batch {
     trust: Arc<Trust>,
 }
 
+/// A batch that is ready to be released: one grant each, in the order of ids.
+struct Sealed {
+    batch: Batch,
+    grants: Vec<Outgoing>,
+    /// The last who wanted one, whether it could be made or not.
+    last: Option<NodeId>,
+}
+
 /// What became of a batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Released {
-    /// There was nobody to make a grant for.
-    Nobody,
-    /// Grants were made for all up to this member, for whom one could be made.
-    UpTo(NodeId),
+    /// It is out.
+    Done,
     /// The epoch or the list changed meanwhile; nothing left.
     Stale,
 }
@@ -47,11 +54,12 @@ impl Authority {
     /// Releases what is due of every live epoch. A drawing that is complete is not looked at again; one for which not
     /// every grant can be made keeps neither other members nor the next epoch from theirs.
     pub(super) async fn release_due(&self) -> Result<(), EpochError> {
+        self.wanting(); // whoever waits is among all
         let mut done = BTreeSet::new();
         let mut stale = 0;
         while let Some(epoch) = self.incomplete(&done).await? {
             let drawing = (epoch.number, epoch.redraw);
-            if self.release_drawing(&epoch).await? {
+            if self.release_drawing(&epoch).await? == Released::Done {
                 done.insert(drawing);
             } else if stale < ATTEMPTS {
                 stale += 1;
@@ -75,17 +83,55 @@ impl Authority {
         }))
     }
 
-    /// Releases, batch by batch, what can be made of one drawing. False if something changed under it.
-    async fn release_drawing(&self, epoch: &Epoch) -> Result<bool, EpochError> {
-        let mut behind = None;
-        loop {
-            let whom = Whom::Behind(behind);
-            match self.release_batch(epoch.clone(), whom).await? {
-                Released::UpTo(last) => behind = Some(last),
-                Released::Nobody => return Ok(true),
-                Released::Stale => return Ok(false),
+    /// Releases, batch by batch, what can be made of one drawing; the next batch is sealed while one is written. Stale if
+    /// something changed under it.
+    async fn release_drawing(&self, epoch: &Epoch) -> Result<Released, EpochError> {
+        let mut sealed = self.seal(epoch, &Whom::Behind(None)).await?;
+        while let Some(last) = sealed.last {
+            let behind = Whom::Behind(Some(last));
+            let next = self.seal(epoch, &behind);
+            let (released, next) = tokio::join!(self.release(sealed), next);
+            if released? == Released::Stale {
+                return Ok(Released::Stale);
             }
+            sealed = next?;
         }
+        let batch = sealed.batch;
+        self.effect(async move |this, tx| this.close_within(tx, &batch).await)
+            .await
+    }
+
+    /// Releases to members who wait for grants since they came in, or got other keys.
+    pub(super) async fn release_wanted(&self) -> Result<(), EpochError> {
+        let wanting: Vec<NodeId> = self.wanting().iter().copied().collect();
+        for nodes in wanting.chunks(AT_ONCE as usize) {
+            self.release_to(nodes.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Has `node` get its grants at once after this change.
+    pub(super) fn wants_grants(&self, tx: &mut Tx, node: NodeId) {
+        let inner = Arc::clone(&self.0);
+        tx.after_commit(move || {
+            inner
+                .wanting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(node);
+            inner.wanted.notify_one();
+        });
+    }
+
+    /// Takes over who waits for grants.
+    fn wanting(&self) -> BTreeSet<NodeId> {
+        std::mem::take(
+            &mut *self
+                .0
+                .wanting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn drawing(&self, epoch: &Epoch) -> Drawing {
@@ -96,21 +142,29 @@ impl Authority {
         }
     }
 
-    /// Prepares one batch, and releases it if nothing has changed under it.
-    async fn release_batch(&self, epoch: Epoch, whom: Whom) -> Result<Released, EpochError> {
+    /// Makes the next grants of `epoch` for those of `whom` who want one.
+    async fn seal(&self, epoch: &Epoch, whom: &Whom) -> Result<Sealed, EpochError> {
         let (recipients, list) = {
             let mut connection = self.0.store.read().await?;
-            let (drawing, now) = (self.drawing(&epoch), self.clock().now());
+            let (drawing, now) = (self.drawing(epoch), self.clock().now());
             let recipients = grant::missing(&mut connection, drawing, now, whom, AT_ONCE).await?;
             (recipients, list::place(&mut connection).await?)
         };
         let list =
             list.ok_or_else(|| StoreError::Corrupt("there is no revocation list".to_owned()))?;
-        let batch = self.batch(epoch, list)?;
+        let batch = self.batch(epoch.clone(), list)?;
         let last = recipients.last().map(|recipient| recipient.node);
         let sealing = batch.clone().seal_all(recipients, self.clock().now());
-        let grants = sealing.await?;
-        self.effect(async move |this, tx| this.release_within(tx, &batch, grants, last).await)
+        Ok(Sealed {
+            grants: sealing.await?,
+            batch,
+            last,
+        })
+    }
+
+    /// Releases a batch, if nothing has changed under it.
+    async fn release(&self, sealed: Sealed) -> Result<Released, EpochError> {
+        self.effect(async move |this, tx| this.release_within(tx, sealed).await)
             .await
     }
 
@@ -133,43 +187,29 @@ impl Authority {
     }
 
     /// Within the transaction: the epoch and the list are still those, each node may still have its grant; then the
-    /// ledger is written, and only after the commit does anybody hear of it. `last` is the last that wanted one.
-    async fn release_within(
-        &self,
-        tx: &mut Tx,
-        batch: &Batch,
-        mut grants: Vec<Outgoing>,
-        last: Option<NodeId>,
-    ) -> Result<Released, EpochError> {
+    /// ledger is written, and only after the commit does anybody hear of it.
+    async fn release_within(&self, tx: &mut Tx, sealed: Sealed) -> Result<Released, EpochError> {
+        let Sealed {
+            batch, mut grants, ..
+        } = sealed;
         recovery::refuse(tx.connection()).await?;
-        if !self.still_holds(tx, batch).await? {
+        if !self.still_holds(tx, &batch).await? {
             return Ok(Released::Stale);
         }
-        let now = tx.now();
-        let drawing = self.drawing(&batch.epoch);
-        let Some(last) = last else {
-            self.close_drawing(tx, drawing).await?;
-            return Ok(Released::Nobody);
-        };
-        let ends = grants
-            .first()
-            .zip(grants.last())
-            .map(|(first, last)| (first.release.node, last.release.node));
-        let Some(ends) = ends else {
-            return Ok(Released::UpTo(last)); // none could be made
-        };
-        let may = grant::still_missing(tx.connection(), drawing, now, ends).await?;
+        let (now, drawing) = (tx.now(), self.drawing(&batch.epoch));
+        let nodes = grants.iter().map(|grant| grant.release.node).collect();
+        let may = grant::still_missing(tx.connection(), drawing, now, nodes).await?;
         grants.retain(|grant| may.get(&grant.release.node) == Some(&grant.serial));
         if grants.is_empty() {
-            return Ok(Released::UpTo(last)); // another server was faster
+            return Ok(Released::Done); // none could be made, or another server was faster
         }
         grants
             .iter_mut()
             .for_each(|grant| grant.release.released_at = now);
         grant::release(tx.connection(), &grants).await?;
         let nodes = grants.iter().map(|grant| grant.release.node).collect();
-        self.tell_released(tx, batch, nodes).await?;
-        Ok(Released::UpTo(last))
+        self.tell_released(tx, &batch, nodes).await?;
+        Ok(Released::Done)
     }
 
     /// Whether everything is still so that the grants of `batch` were made under.
@@ -202,15 +242,19 @@ impl Authority {
         Ok(())
     }
 
-    /// Notes that everybody who may have a grant has it, if that is so.
-    async fn close_drawing(&self, tx: &mut Tx, drawing: Drawing) -> Result<(), EpochError> {
-        let now = tx.now();
+    /// Notes that everybody who may have a grant of this drawing has it, if that is so.
+    async fn close_within(&self, tx: &mut Tx, batch: &Batch) -> Result<Released, EpochError> {
+        recovery::refuse(tx.connection()).await?;
+        if !self.still_holds(tx, batch).await? {
+            return Ok(Released::Stale);
+        }
+        let (now, drawing) = (tx.now(), self.drawing(&batch.epoch));
         let all = Whom::Behind(None);
-        let missing = grant::missing(tx.connection(), drawing, now, all, 1).await?;
+        let missing = grant::missing(tx.connection(), drawing, now, &all, 1).await?;
         if missing.is_empty() {
             epoch::set_complete(tx.connection(), drawing.epoch, drawing.redraw).await?;
         }
-        Ok(())
+        Ok(Released::Done)
     }
 
     /// The grants that a member may hold now; what is due and was not released yet is released.
@@ -227,7 +271,7 @@ impl Authority {
         &self,
         node: NodeId,
     ) -> Result<Vec<(EpochNumber, GrantWithList)>, EpochError> {
-        self.release_for(node).await?;
+        self.release_to(vec![node]).await?;
         let grants = {
             let mut connection = self.0.store.read().await?;
             grant::of(&mut connection, node, self.clock().now()).await?
@@ -247,13 +291,14 @@ impl Authority {
             .collect())
     }
 
-    /// Releases the grants of live epochs that `node` may have, and has not.
-    async fn release_for(&self, node: NodeId) -> Result<(), EpochError> {
+    /// Releases the grants of live epochs that these nodes may have, and have not.
+    async fn release_to(&self, nodes: Vec<NodeId>) -> Result<(), EpochError> {
+        let whom = Whom::These(nodes);
         for _ in 0..ATTEMPTS {
             let mut stale = false;
-            for epoch in self.missing_of(node).await? {
-                let released = self.release_batch(epoch, Whom::Only(node)).await?;
-                stale |= matches!(released, Released::Stale);
+            for epoch in self.missing_of(&whom).await? {
+                let sealed = self.seal(&epoch, &whom).await?;
+                stale |= self.release(sealed).await? == Released::Stale;
             }
             if !stale {
                 break;
@@ -262,14 +307,14 @@ impl Authority {
         Ok(())
     }
 
-    async fn missing_of(&self, node: NodeId) -> Result<Vec<Epoch>, StoreError> {
+    /// The live epochs of which one of these nodes lacks its grant.
+    async fn missing_of(&self, whom: &Whom) -> Result<Vec<Epoch>, StoreError> {
         let mut connection = self.0.store.read().await?;
         let now = self.clock().now();
         let mut missing = Vec::new();
         for epoch in epoch::live(&mut connection, now).await? {
             let drawing = self.drawing(&epoch);
-            let only = Whom::Only(node);
-            let wanting = grant::missing(&mut connection, drawing, now, only, 1).await?;
+            let wanting = grant::missing(&mut connection, drawing, now, whom, 1).await?;
             if epoch.ends > now && !wanting.is_empty() {
                 missing.push(epoch);
             }
@@ -327,7 +372,7 @@ impl Batch {
         let mut rng = rng().map_err(|error| StoreError::Failed(error.to_string()))?;
         let mut sealed = Vec::with_capacity(recipients.len());
         for recipient in recipients {
-            match self.seal(recipient, now, &mut rng) {
+            match self.seal_for(recipient, now, &mut rng) {
                 Ok(grant) => sealed.push(grant),
                 // One row that was tampered with must not keep everybody else out.
                 Err(error) => {
@@ -338,7 +383,7 @@ impl Batch {
         Ok(sealed)
     }
 
-    fn seal(
+    fn seal_for(
         &self,
         recipient: &Recipient,
         now: UnixTime,

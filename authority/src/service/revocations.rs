@@ -1,10 +1,9 @@
 //! Revocations: the list, who is put on it and taken off, and how long that takes to reach everybody.
 
 use tidegate_proto::api::{RevocationStatus, Revoke};
-use tidegate_proto::bound::PublishedBound;
 use tidegate_proto::{
     BoundedList, ListPlace, NodeId, Reason, RevocationEntry, RevocationKind, RevocationList,
-    SignError, Signed, Span, UnixTime,
+    Sequence, SignError, Signed, Span, UnixTime,
 };
 
 use super::addresses::ADDRESS_HELD;
@@ -84,8 +83,15 @@ impl Authority {
         caller: Caller,
     ) -> Result<RevocationStatus, MembershipError> {
         self.keep_pace().await?; // the bound is computed from a ledger that the clock has not left behind
-        self.effect(async move |this, tx| this.revoke_within(tx, node, revoke, &caller).await)
-            .await
+        let revoked =
+            self.effect(async move |this, tx| this.revoke_within(tx, node, revoke, &caller).await);
+        let list = revoked.await?;
+        // There may be ten thousand to name, and the list is on its way to them.
+        tokio::time::sleep(self.list_first() / 2).await;
+        self.revocation(list).await.map_err(|error| match error {
+            ReadError::Store(error) => error.into(),
+            other => StoreError::Failed(other.to_string()).into(),
+        })
     }
 
     async fn revoke_within(
@@ -94,7 +100,7 @@ impl Authority {
         node: NodeId,
         revoke: Revoke,
         caller: &Caller,
-    ) -> Result<RevocationStatus, MembershipError> {
+    ) -> Result<Sequence, MembershipError> {
         let operation = match revoke.kind {
             RevocationKind::Revoked => Operation::Revoke,
             RevocationKind::Suspended => Operation::Suspend,
@@ -151,14 +157,14 @@ impl Authority {
         Ok(())
     }
 
-    /// Publishes the list that first says so, and the bound that follows from the ledger.
+    /// Publishes the list that first says so, whose sequence this gives, and the bound that follows from the ledger.
     async fn open_revocation(
         &self,
         tx: &mut Tx,
         node: &Node,
         kind: RevocationKind,
         caller: &Caller,
-    ) -> Result<RevocationStatus, MembershipError> {
+    ) -> Result<Sequence, MembershipError> {
         let current = self.publish_list::<MembershipError>(tx).await?;
         let now = tx.now();
         let mut view = RevocationView {
@@ -170,8 +176,7 @@ impl Authority {
             bound: None,
         };
         holder::fix(tx.connection(), node.node, current.place, now).await?;
-        let progress = self.progress(tx.connection(), view.list, now).await?;
-        view.bound = PublishedBound::first(&progress).time();
+        view.bound = self.first_bound(tx, view.list).await?;
         revocation::keep(tx.connection(), current.place.revision, &view).await?;
         let event = match kind {
             RevocationKind::Revoked => Event::NodeRevoked,
@@ -185,13 +190,7 @@ impl Authority {
         }
         self.record(tx, entry).await?;
         self.has_work(tx);
-        let trusts_rtc = self.trusts_rtc(tx.connection()).await?;
-        Ok(RevocationStatus::new(
-            current.place,
-            &progress,
-            view.bound,
-            trusts_rtc,
-        ))
+        Ok(view.list)
     }
 
     /// Ends a suspension, or lets a revoked or denied node come back with new keys.
@@ -240,7 +239,7 @@ impl Authority {
             self.issue::<MembershipError>(tx, node, caller).await?;
         }
         epoch::reopen(tx.connection(), now).await?;
-        self.has_work(tx);
+        self.wants_grants(tx, node.node);
         Ok(())
     }
 }

@@ -174,12 +174,10 @@ impl NodeStream {
         Ok(News::of(&changes, self.node))
     }
 
-    /// When it is this stream's turn: spread by node over a time that grows with their number.
+    /// When it is this stream's turn: spread by node over the time that the list takes.
     fn turn(&self) -> Duration {
-        let all = Duration::from_micros(200)
-            * u32::try_from(self.subscription.followers()).unwrap_or(u32::MAX);
         let share = f64::from(self.node.as_bytes()[0]) / 256.0;
-        all.min(LONGEST_PAUSE).mul_f64(share)
+        self.authority.list_first().mul_f64(share)
     }
 
     /// Tells the list, under a genesis that the node may not have heard of.
@@ -279,6 +277,12 @@ impl NodeStream {
 }
 
 impl Authority {
+    /// By how much work that may wait is put off, so that a list reaches everybody first: the more there are, the longer.
+    pub(super) fn list_first(&self) -> Duration {
+        let followers = u32::try_from(self.0.feed.followers()).unwrap_or(u32::MAX);
+        (Duration::from_micros(200) * followers).min(LONGEST_PAUSE)
+    }
+
     /// Opens the stream of `node`, behind `last` if what came since is still known, with the full set otherwise.
     pub async fn stream(
         &self,

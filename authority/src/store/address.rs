@@ -20,6 +20,34 @@ pub(crate) async fn name_is_free(
     Ok(row.is_none())
 }
 
+/// What of a newcomer's is another's already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) name: bool,
+    /// Another has the WireGuard key, or ever had it.
+    pub(crate) key: bool,
+}
+
+/// Whether a name or a WireGuard key cannot be `node`'s now.
+pub(crate) async fn taken(
+    connection: &mut Connection,
+    node: NodeId,
+    name: &NodeName,
+    key: &WgPublicKey,
+    now: UnixTime,
+) -> Result<Taken, StoreError> {
+    let text = "SELECT (SELECT COUNT(*) FROM names WHERE name = $2 AND node <> $1
+                        AND (held_until IS NULL OR held_until > $4)) AS names,
+                       (SELECT COUNT(*) FROM wireguard_keys WHERE wireguard = $3 AND node <> $1) AS keys";
+    let (node, key) = (&node.as_bytes()[..], &key.as_bytes()[..]);
+    let row = sql!(text, node, name.as_str(), key, now.stored());
+    let row = Row(row.fetch_one(connection).await?);
+    Ok(Taken {
+        name: row.integer("names")? > 0,
+        key: row.integer("keys")? > 0,
+    })
+}
+
 /// Gives `name` to `node`, which gives up any other at once.
 pub(crate) async fn take_name(
     connection: &mut Connection,

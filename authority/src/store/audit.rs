@@ -1,5 +1,6 @@
 //! The audit log: rows that are only ever added, and the checkpoints over them.
 
+use sqlx::{QueryBuilder, Sqlite};
 use tidegate_proto::{Checkpoint, Digest, Revision, Sequence, Signed, UnixTime};
 
 use super::{Connection, Counted, Row, StoreError, sql};
@@ -10,6 +11,13 @@ pub(crate) struct Kept {
     pub(crate) sequence: Sequence,
     pub(crate) bytes: Vec<u8>,
     pub(crate) hash: Digest,
+}
+
+/// A record on its way to the log.
+pub(crate) struct New {
+    pub(crate) kept: Kept,
+    pub(crate) at: UnixTime,
+    pub(crate) event: &'static str,
 }
 
 /// A checkpoint and its place.
@@ -51,22 +59,22 @@ pub(crate) async fn last(connection: &mut Connection, limit: u32) -> Result<Vec<
     rows.into_iter().rev().map(Row).map(kept).collect()
 }
 
-/// Adds a record.
-pub(crate) async fn append(
-    connection: &mut Connection,
-    kept: &Kept,
-    at: UnixTime,
-    event: &str,
-) -> Result<(), StoreError> {
-    let statement = sql!(
-        "INSERT INTO audit (sequence, at, event, record, hash) VALUES ($1, $2, $3, $4, $5)",
-        kept.sequence.stored(),
-        at.stored(),
-        event,
-        &kept.bytes[..],
-        &kept.hash.as_bytes()[..]
-    );
-    statement.execute(connection).await?;
+/// Adds records, in their order.
+pub(crate) async fn append(connection: &mut Connection, records: &[New]) -> Result<(), StoreError> {
+    const ROWS: usize = 100;
+    for chunk in records.chunks(ROWS) {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("INSERT INTO audit (sequence, at, event, record, hash) ");
+        query.push_values(chunk, |mut row, New { kept, at, event }| {
+            row.push_bind(kept.sequence.stored())
+                .push_bind(at.stored())
+                .push_bind(*event)
+                .push_bind(&kept.bytes[..])
+                .push_bind(&kept.hash.as_bytes()[..]);
+        });
+        let statement = query.build().persistent(false);
+        statement.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -1,8 +1,13 @@
 //! Numbers that only rise.
 
+use sqlx::AssertSqlSafe;
 use tidegate_proto::UnixTime;
 
-use super::{Connection, Counted, Row, StoreError, recovery, sql};
+use super::{Connection, Counted, Row, StoreError, sql};
+
+const ADVANCE: &str = "INSERT INTO counters (name, last) SELECT $1, $2";
+const RISE: &str = "ON CONFLICT (name) DO UPDATE
+    SET last = CASE WHEN counters.last >= $2 THEN counters.last + 1 ELSE $2 END RETURNING last";
 
 /// The next number of `name`: one more than the last, or the time in milliseconds if that is more. A database that
 /// was put back to an earlier state so never repeats one, and gives none out before its recovery is over.
@@ -11,8 +16,12 @@ pub(crate) async fn next<T: Counted>(
     name: &str,
     now: UnixTime,
 ) -> Result<T, StoreError> {
-    recovery::refuse(connection).await?;
-    next_in_recovery(connection, name, now).await
+    let text = AssertSqlSafe(format!(
+        "{ADVANCE} WHERE NOT EXISTS (SELECT 1 FROM recovery) {RISE}"
+    ));
+    let row = sql!(text, name, now.stored()).fetch_optional(connection);
+    let row = row.await?.ok_or(StoreError::Recovering)?;
+    Row(row).count("last")
 }
 
 /// As [`next`], for what recovery itself keeps.
@@ -21,13 +30,9 @@ pub(crate) async fn next_in_recovery<T: Counted>(
     name: &str,
     now: UnixTime,
 ) -> Result<T, StoreError> {
-    let row = sql!(
-        "INSERT INTO counters (name, last) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
-         SET last = CASE WHEN counters.last >= $2 THEN counters.last + 1 ELSE $2 END RETURNING last",
-        name,
-        now.stored()
-    );
-    Row(row.fetch_one(connection).await?).count("last")
+    let text = AssertSqlSafe(format!("{ADVANCE} WHERE true {RISE}"));
+    let row = sql!(text, name, now.stored()).fetch_one(connection);
+    Row(row.await?).count("last")
 }
 
 /// The last number of `name` that was given out.

@@ -67,8 +67,8 @@ pub(crate) async fn open(
     Ok(())
 }
 
-/// Puts another drawing in an epoch's place, and forgets the grants of the one before. False if it was drawn again
-/// meanwhile.
+/// Puts another drawing in an epoch's place: from here on the grants of the one before are nobody's. False if it was drawn
+/// again meanwhile.
 pub(crate) async fn redraw(connection: &mut Connection, epoch: &Epoch) -> Result<bool, StoreError> {
     let statement = sql!(
         "UPDATE epochs SET redraw = $2, starts = $3, ends = $4, lease_until = $5, secret = $6, complete = 0
@@ -80,11 +80,7 @@ pub(crate) async fn redraw(connection: &mut Connection, epoch: &Epoch) -> Result
         epoch.lease_until.stored(),
         &epoch.secret[..]
     );
-    let changed = statement.execute(&mut *connection).await?.rows_affected() == 1;
-    sql!("DELETE FROM grants WHERE epoch = $1", epoch.number.stored())
-        .execute(connection)
-        .await?;
-    Ok(changed)
+    Ok(statement.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Notes whether everybody who may have the epoch's grant has it.

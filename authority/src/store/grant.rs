@@ -1,6 +1,6 @@
 //! Grants: who may have them, what was released, and the ledger of all releases.
 
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 use tidegate_proto::bound::Release;
 use tidegate_proto::{
     Certificate, EpochGrant, EpochNumber, ListPlace, NodeId, Revision, SealingPublicKey, Serial,
@@ -17,11 +17,6 @@ pub(crate) struct Recipient {
     pub(crate) certificate: Signed<Certificate>,
 }
 
-const MEMBER: &str =
-    "nodes.status = 'allowed' AND nodes.serial IS NOT NULL AND nodes.not_after > $3";
-const WITHOUT: &str = "NOT EXISTS (SELECT 1 FROM grants WHERE grants.node = nodes.node AND grants.epoch = $1 AND grants.redraw = $2
-     AND grants.revision >= $4)";
-
 /// One drawing of an epoch, and what counts as its grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drawing {
@@ -32,12 +27,54 @@ pub(crate) struct Drawing {
 }
 
 /// Which members are meant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Whom {
-    /// This one.
-    Only(NodeId),
+    /// These.
+    These(Vec<NodeId>),
     /// Those behind this one in the order of ids, or all.
     Behind(Option<NodeId>),
+}
+
+impl Whom {
+    /// Restricts `query` to those who are meant.
+    fn narrow(&self, query: &mut QueryBuilder<Sqlite>) {
+        match self {
+            Self::These(nodes) => {
+                query.push(" AND nodes.node IN (");
+                let mut listed = query.separated(", ");
+                for node in nodes {
+                    listed.push_bind(node.as_bytes().to_vec());
+                }
+                query.push(")");
+            }
+            Self::Behind(node) => {
+                let bytes = node.map_or_else(Vec::new, |node| node.as_bytes().to_vec());
+                query.push(" AND nodes.node > ").push_bind(bytes);
+            }
+        }
+    }
+}
+
+/// `select`, of the members among `whom` without a grant for this drawing of the epoch.
+fn without_grant(
+    select: &str,
+    drawing: Drawing,
+    now: UnixTime,
+    whom: &Whom,
+) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(select);
+    query
+        .push(" WHERE nodes.status = 'allowed' AND nodes.serial IS NOT NULL AND nodes.not_after > ")
+        .push_bind(now.stored())
+        .push(" AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.node = nodes.node AND grants.epoch = ")
+        .push_bind(drawing.epoch.stored())
+        .push(" AND grants.redraw = ")
+        .push_bind(i64::from(drawing.redraw))
+        .push(" AND grants.revision >= ")
+        .push_bind(drawing.since.stored())
+        .push(")");
+    whom.narrow(&mut query);
+    query
 }
 
 /// Members without a grant for this drawing of the epoch, the first `limit` of those that are meant.
@@ -45,27 +82,15 @@ pub(crate) async fn missing(
     connection: &mut Connection,
     drawing: Drawing,
     now: UnixTime,
-    whom: Whom,
+    whom: &Whom,
     limit: u32,
 ) -> Result<Vec<Recipient>, StoreError> {
-    let (only, node) = match whom {
-        Whom::Only(node) => ("nodes.node = $6", Some(node)),
-        Whom::Behind(node) => ("nodes.node > $6", node),
-    };
-    let text = AssertSqlSafe(format!(
-        "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
-         FROM nodes JOIN certificates ON certificates.serial = nodes.serial
-         WHERE {MEMBER} AND {WITHOUT} AND {only} ORDER BY nodes.node LIMIT $5"
-    ));
-    let rows = sql!(
-        text,
-        drawing.epoch.stored(),
-        i64::from(drawing.redraw),
-        now.stored(),
-        drawing.since.stored(),
-        i64::from(limit),
-        node.map_or_else(Vec::new, |node| node.as_bytes().to_vec())
-    );
+    let select = "SELECT nodes.node AS node, nodes.serial AS serial, nodes.sealing AS sealing, certificates.envelope AS certificate
+                  FROM nodes JOIN certificates ON certificates.serial = nodes.serial";
+    let mut query = without_grant(select, drawing, now, whom);
+    query
+        .push(" ORDER BY nodes.node LIMIT ")
+        .push_bind(i64::from(limit));
     let recipient = |row: Row| {
         Ok(Recipient {
             node: NodeId::from_bytes(row.array("node")?),
@@ -75,40 +100,23 @@ pub(crate) async fn missing(
             certificate: row.signed("certificate")?,
         })
     };
-    rows.fetch_all(connection)
-        .await?
-        .into_iter()
-        .map(Row)
-        .map(recipient)
-        .collect()
+    let is_common = matches!(whom, Whom::Behind(_));
+    let rows = query.build().persistent(is_common).fetch_all(connection);
+    rows.await?.into_iter().map(Row).map(recipient).collect()
 }
 
-/// Of the nodes from `first` to `last`: who may have a grant for this drawing and has none, with its serial.
+/// Of `nodes`: who may have a grant for this drawing and has none, with its serial.
 pub(crate) async fn still_missing(
     connection: &mut Connection,
     drawing: Drawing,
     now: UnixTime,
-    (first, last): (NodeId, NodeId),
+    nodes: Vec<NodeId>,
 ) -> Result<std::collections::BTreeMap<NodeId, Serial>, StoreError> {
-    let text = AssertSqlSafe(format!(
-        "SELECT node, serial FROM nodes WHERE {MEMBER} AND {WITHOUT} AND node >= $5 AND node <= $6"
-    ));
-    let rows = sql!(
-        text,
-        drawing.epoch.stored(),
-        i64::from(drawing.redraw),
-        now.stored(),
-        drawing.since.stored(),
-        first.as_bytes().to_vec(),
-        last.as_bytes().to_vec()
-    );
+    let select = "SELECT nodes.node AS node, nodes.serial AS serial FROM nodes";
+    let mut query = without_grant(select, drawing, now, &Whom::These(nodes));
     let one = |row: Row| Ok((NodeId::from_bytes(row.array("node")?), row.count("serial")?));
-    rows.fetch_all(connection)
-        .await?
-        .into_iter()
-        .map(Row)
-        .map(one)
-        .collect()
+    let rows = query.build().persistent(false).fetch_all(connection);
+    rows.await?.into_iter().map(Row).map(one).collect()
 }
 
 /// A grant on its way out.
@@ -118,12 +126,14 @@ pub(crate) struct Outgoing {
     pub(crate) compact: Vec<u8>,
 }
 
+/// Rows that one statement writes. Statements of other lengths are not kept for the next time.
+const ROWS: usize = 200;
+
 /// Writes releases to the ledger, and keeps the grants.
 pub(crate) async fn release(
     connection: &mut Connection,
     grants: &[Outgoing],
 ) -> Result<(), StoreError> {
-    const ROWS: usize = 200;
     for chunk in grants.chunks(ROWS) {
         ledger(connection, chunk).await?;
         let mut query = QueryBuilder::<Sqlite>::new(
@@ -142,7 +152,8 @@ pub(crate) async fn release(
             " ON CONFLICT (node, epoch) DO UPDATE SET redraw = excluded.redraw, serial = excluded.serial,
                revision = excluded.revision, list = excluded.list, envelope = excluded.envelope",
         );
-        query.build().execute(&mut *connection).await?;
+        let statement = query.build().persistent(chunk.len() == ROWS);
+        statement.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -177,7 +188,8 @@ async fn ledger(connection: &mut Connection, grants: &[Outgoing]) -> Result<(), 
             .push_bind(release.lease_until.stored())
             .push_bind(release.stopped_at().stored());
     });
-    query.build().execute(connection).await?;
+    let statement = query.build().persistent(grants.len() == ROWS);
+    statement.execute(connection).await?;
     Ok(())
 }
 

@@ -89,7 +89,8 @@ pub(crate) async fn confirm(
     list: Sequence,
     now: UnixTime,
 ) -> Result<u64, StoreError> {
-    let text = "UPDATE holders SET confirmed_at = $3 WHERE node = $1 AND list <= $2 AND confirmed_at IS NULL";
+    let text = "UPDATE holders SET confirmed_at = $3 WHERE node = $1 AND confirmed_at IS NULL
+                AND list IN (SELECT list FROM revocations WHERE settled IS NULL AND list <= $2)";
     let statement = sql!(text, &node.as_bytes()[..], list.stored(), now.stored());
     Ok(statement.execute(connection).await?.rows_affected())
 }

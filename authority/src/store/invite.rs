@@ -70,18 +70,21 @@ pub(crate) async fn open(connection: &mut Connection, now: UnixTime) -> Result<i
     Row(sql!(text, now.stored()).fetch_one(connection).await?).integer("n")
 }
 
-/// Takes one use away. With the last one the invite ends.
+/// Takes one use of the invite with this token away, if it still admits. With the last one it ends.
 pub(crate) async fn use_once(
     connection: &mut Connection,
-    id: InviteId,
+    token: Digest,
     now: UnixTime,
-) -> Result<(), StoreError> {
-    let text = "UPDATE invites SET uses_left = uses_left - 1,
-                  expires_at = CASE WHEN uses_left > 1 THEN expires_at ELSE $2 END WHERE id = $1";
-    sql!(text, id.as_bytes().to_vec(), now.stored())
-        .execute(connection)
+) -> Result<Option<InviteView>, StoreError> {
+    let text = sqlx::AssertSqlSafe(format!(
+        "UPDATE invites SET uses_left = uses_left - 1,
+           expires_at = CASE WHEN uses_left > 1 THEN expires_at ELSE $2 END
+         WHERE token = $1 AND uses_left > 0 AND revoked_at IS NULL AND expires_at > $2 RETURNING {COLUMNS}"
+    ));
+    let row = sql!(text, token.as_bytes().to_vec(), now.stored())
+        .fetch_optional(connection)
         .await?;
-    Ok(())
+    row.map(|row| view(&Row(row))).transpose()
 }
 
 /// Takes an invite back; false if there is none.

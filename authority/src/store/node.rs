@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use sqlx::sqlite::SqliteRow;
 use tidegate_proto::{
     BoundedSet, Certificate, Digest, KeyId, NodeId, NodeName, Prefix, PublicKey, Reason, Role,
     SealingPublicKey, Sequence, Serial, Signed, Tag, UnixTime, WgPublicKey,
@@ -174,21 +175,23 @@ pub(crate) async fn changed_since(
     rows.into_iter().map(Row).map(changed).collect()
 }
 
-/// Whether there are `most` members with certificates that count at `now`. Who is suspended keeps its place among them.
-pub(crate) async fn are_as_many(
-    connection: &mut Connection,
-    most: usize,
-    now: UnixTime,
-) -> Result<bool, StoreError> {
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    // An index alone answers this, and a network that is not full asks no more.
+/// How many members there are, with those who are suspended. An index alone answers this.
+pub(crate) async fn members(connection: &mut Connection) -> Result<usize, StoreError> {
     let text = "SELECT COUNT(*) AS n FROM nodes WHERE status IN ('allowed', 'quarantined')";
-    if Row(sql!(text).fetch_one(&mut *connection).await?).integer("n")? < most {
-        return Ok(false);
-    }
+    counted(sql!(text).fetch_one(connection).await?)
+}
+
+/// How many of them have certificates that count at `now`.
+pub(crate) async fn covered_members(
+    connection: &mut Connection,
+    now: UnixTime,
+) -> Result<usize, StoreError> {
     let text = "SELECT COUNT(*) AS n FROM nodes WHERE status IN ('allowed', 'quarantined') AND not_after > $1";
-    let live = sql!(text, now.stored()).fetch_one(connection).await?;
-    Ok(Row(live).integer("n")? >= most)
+    counted(sql!(text, now.stored()).fetch_one(connection).await?)
+}
+
+fn counted(row: SqliteRow) -> Result<usize, StoreError> {
+    usize::try_from(Row(row).integer("n")?).map_err(|error| corrupt("nodes", error))
 }
 
 /// Members none of whose certificates was still valid at `at`.

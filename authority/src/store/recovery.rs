@@ -1,7 +1,7 @@
 //! What a restored database still has to hear before it is the truth again.
 
 use tidegate_proto::bound::LedgerGap;
-use tidegate_proto::{ListPlace, NodeId, RevocationEntry, UnixTime};
+use tidegate_proto::{ListPlace, NodeId, PublicKey, RevocationEntry, UnixTime};
 
 use super::list::kind_stored;
 use super::{Connection, Counted, Row, StoreError, counter, revocation, sql};
@@ -206,13 +206,13 @@ pub(crate) async fn end(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Why the list has `node` out, if it has.
+/// Why the list has whoever holds `identity` out, if it has.
 pub(crate) async fn is_out(
     connection: &mut Connection,
-    node: NodeId,
+    identity: &PublicKey,
 ) -> Result<Option<tidegate_proto::Reason>, StoreError> {
-    let text = "SELECT reason FROM list_entries WHERE node = $1";
-    let row = sql!(text, &node.as_bytes()[..])
+    let text = "SELECT reason FROM list_entries WHERE identity = $1";
+    let row = sql!(text, &identity.as_bytes()[..])
         .fetch_optional(connection)
         .await?;
     row.map(|row| Row(row).parsed("reason")).transpose()

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::LocalBoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
-use tidegate_proto::UnixTime;
+use tidegate_proto::{Digest, Revision, Sequence, UnixTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Connection, StoreError, change};
+use super::{Connection, StoreError, audit, change};
 use crate::clock::Clock;
 use crate::service::Notice;
 
@@ -23,6 +23,26 @@ pub struct Tx {
     now: UnixTime,
     after: Vec<Box<dyn FnOnce() + Send>>,
     notices: Vec<Notice>,
+    records: Vec<audit::New>,
+    seen: Seen,
+}
+
+/// What was read once for all changes of one transaction. Whoever uses it knows what makes it untrue.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// The genesis revision, as it was before one of the changes.
+    pub(crate) revision: Option<Revision>,
+    /// How many members there are at most.
+    pub(crate) members: Option<usize>,
+    /// The last audit record that was written before this transaction.
+    audited: Option<Option<(Sequence, Digest)>>,
+}
+
+/// How many of what is kept for the commit there is.
+struct Mark {
+    after: usize,
+    notices: usize,
+    records: usize,
 }
 
 impl Tx {
@@ -44,6 +64,49 @@ impl Tx {
     /// Has `notice` told to followers, on every server, once the change is on disk.
     pub(crate) fn announce(&mut self, notice: Notice) {
         self.notices.push(notice);
+    }
+
+    /// Has `record` written with the commit: the records of many changes in one statement.
+    pub(crate) fn append(&mut self, record: audit::New) {
+        self.records.push(record);
+    }
+
+    /// The sequence and the hash of the last audit record, this transaction's included.
+    pub(crate) async fn audit_head(&mut self) -> Result<Option<(Sequence, Digest)>, StoreError> {
+        if let Some(last) = self.records.last() {
+            return Ok(Some((last.kept.sequence, last.kept.hash)));
+        }
+        if self.seen.audited.is_none() {
+            self.seen.audited = Some(audit::head(&mut self.connection).await?);
+        }
+        Ok(self.seen.audited.flatten())
+    }
+
+    /// What was read once for all changes of this transaction.
+    pub(crate) fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    fn clear(&mut self) {
+        self.after.clear();
+        self.notices.clear();
+        self.records.clear();
+        self.seen = Seen::default();
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            after: self.after.len(),
+            notices: self.notices.len(),
+            records: self.records.len(),
+        }
+    }
+
+    /// Drops what came behind `mark`.
+    fn back_to(&mut self, mark: &Mark) {
+        self.after.truncate(mark.after);
+        self.notices.truncate(mark.notices);
+        self.records.truncate(mark.records);
     }
 }
 
@@ -82,6 +145,8 @@ impl Writer {
             now: UnixTime::default(),
             after: Vec::new(),
             notices: Vec::new(),
+            records: Vec::new(),
+            seen: Seen::default(),
         };
         let told = Arc::new(Notify::new());
         let (counted, tell) = (Arc::clone(&commits), Arc::clone(&told));
@@ -184,16 +249,14 @@ fn take(order: Order, group: &mut Vec<Change>) -> Option<oneshot::Sender<()>> {
 
 /// Runs a group in one transaction. Only after the commit does anyone hear of success or anything leave.
 async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock, told: &Notify) {
-    tx.after.clear();
-    tx.notices.clear();
-    let begun = execute(tx, "BEGIN IMMEDIATE").await;
-    let mut failed = begun.clone().err();
+    tx.clear();
+    let mut failed = execute(tx, "BEGIN IMMEDIATE; SAVEPOINT change").await.err();
     let reports = run_all(tx, group, clock, &mut failed).await;
     let outcome = match failed {
         None => commit(tx).await,
         Some(error) => Err(error),
     };
-    if outcome.is_err() && begun.is_ok() {
+    if outcome.is_err() {
         let _ = execute(tx, "ROLLBACK").await; // after some errors the database has done so itself
     }
     let after = std::mem::take(&mut tx.after);
@@ -206,7 +269,7 @@ async fn commit_group(tx: &mut Tx, group: Vec<Change>, clock: &Clock, told: &Not
         .for_each(|report| report(outcome.clone()));
 }
 
-/// Runs each change in its savepoint. What makes the database undo all of them is left in `failed`.
+/// Runs each change behind a savepoint, which the one before has left. What makes the database undo all of them is left in `failed`.
 async fn run_all(
     tx: &mut Tx,
     group: Vec<Change>,
@@ -230,8 +293,10 @@ async fn run_all(
     reports
 }
 
-/// Commits, with what followers are to hear.
+/// Commits, with what is recorded and what followers are to hear.
 async fn commit(tx: &mut Tx) -> Result<(), StoreError> {
+    let records = std::mem::take(&mut tx.records);
+    audit::append(&mut tx.connection, &records).await?;
     let notices = std::mem::take(&mut tx.notices);
     if !notices.is_empty() {
         change::keep(&mut tx.connection, &notices, tx.now).await?;
@@ -244,24 +309,21 @@ async fn run_one(
     change: Change,
     clock: &Clock,
 ) -> Result<Report, (StoreError, Report)> {
-    if let Err(error) = execute(tx, "SAVEPOINT change").await {
-        let (_, report) = change(Err(error.clone())).await;
-        return Err((error, report));
-    }
     tx.now = clock.now();
-    let (acts, notices) = (tx.after.len(), tx.notices.len());
+    let mark = tx.mark();
     let (stands, report) = change(Ok(tx)).await;
-    if !stands {
-        tx.after.truncate(acts);
-        tx.notices.truncate(notices);
-        // After some errors, as a full disk, the database has undone the whole transaction itself.
-        if execute(tx, "ROLLBACK TO change").await.is_err() {
-            return Err((StoreError::Undone, report));
-        }
+    if stands {
+        let next = execute(tx, "RELEASE change; SAVEPOINT change").await;
+        return match next {
+            Ok(()) => Ok(report),
+            Err(error) => Err((error, report)),
+        };
     }
-    match execute(tx, "RELEASE change").await {
+    tx.back_to(&mark);
+    // After some errors, as a full disk, the database has undone the whole transaction itself.
+    match execute(tx, "ROLLBACK TO change").await {
         Ok(()) => Ok(report),
-        Err(error) => Err((error, report)),
+        Err(_) => Err((StoreError::Undone, report)),
     }
 }
 
