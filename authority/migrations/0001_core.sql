@@ -1,13 +1,15 @@
+-- What every admission writes is kept in as few trees as can be: a row under its key, and a number as the row's own.
+
 -- Numbers that only rise: sequences, serials, versions. `last` is the greatest ever given out.
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     last BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 -- What has changed, for those who follow it: the notices of one commit in each row, kept for a short time. Every server
 -- on this database tells its own followers from here, in the order of ids.
 CREATE TABLE changes (
-    id BIGINT PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
     at BIGINT NOT NULL,
     notices TEXT NOT NULL       -- JSON
 );
@@ -41,7 +43,7 @@ CREATE TABLE invites (
 -- One row per identity that ever asked to come in and was not forgotten.
 CREATE TABLE nodes (
     node BLOB PRIMARY KEY,
-    identity BLOB NOT NULL UNIQUE,
+    identity BLOB NOT NULL,     -- `node` is its hash
     key_id BLOB NOT NULL UNIQUE,
     name TEXT NOT NULL,
     status TEXT NOT NULL,       -- pending, allowed, suspended, revoked, denied, readmitted
@@ -72,10 +74,10 @@ CREATE TABLE names (
     name TEXT PRIMARY KEY,
     node BLOB NOT NULL,
     held_until BIGINT
-);
+) WITHOUT ROWID;
 CREATE INDEX names_by_node ON names (node);
 CREATE TABLE addresses (
-    ipv4 BIGINT PRIMARY KEY,
+    ipv4 INTEGER PRIMARY KEY,
     ipv6 BLOB NOT NULL UNIQUE,
     node BLOB NOT NULL,
     held_until BIGINT
@@ -86,11 +88,11 @@ CREATE TABLE wireguard_keys (
     node BLOB NOT NULL,
     taken_at BIGINT NOT NULL,
     held_until BIGINT           -- none: in use, or out with its node
-);
+) WITHOUT ROWID;
 CREATE INDEX wireguard_keys_by_node ON wireguard_keys (node);
 
 CREATE TABLE certificates (
-    serial BIGINT PRIMARY KEY,
+    serial INTEGER PRIMARY KEY,
     node BLOB NOT NULL,
     revision BIGINT NOT NULL,   -- the genesis revision that it was signed under
     digest BLOB NOT NULL,
@@ -241,7 +243,7 @@ CREATE TABLE nonces (
     nonce BLOB NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (key_id, nonce)
-);
+) WITHOUT ROWID;
 CREATE INDEX nonces_by_end ON nonces (expires_at);
 
 -- API tokens, by their hashes.
@@ -261,7 +263,7 @@ CREATE TABLE tokens (
 
 -- What happened, each record chained to the one before. Rows are added and never changed.
 CREATE TABLE audit (
-    sequence BIGINT PRIMARY KEY,
+    sequence INTEGER PRIMARY KEY,
     at BIGINT NOT NULL,
     event TEXT NOT NULL,
     record BLOB NOT NULL,       -- the bytes that are hashed
