@@ -201,7 +201,7 @@ CREATE TABLE ledger_gaps (
     longest BIGINT NOT NULL     -- from a release to the end of its lease
 );
 
--- The grants that a node may still ask for.
+-- The grants that a node may still ask for: those of an epoch's present drawing.
 CREATE TABLE grants (
     node BLOB NOT NULL,
     epoch BIGINT NOT NULL,

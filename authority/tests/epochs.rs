@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use support::{MEMBERS, START, TestNode, World, operator};
 use tidegate_authority::service::{NodeError, NodeRef, NodeStatus, PolicyChangeError};
@@ -355,4 +356,23 @@ async fn who_is_silent_is_offline_and_comes_back_by_itself() {
 
 fn nonce(byte: u8) -> Nonce {
     base64_encode(&[byte; 16]).parse().unwrap()
+}
+
+/// Nobody asks for them, and a round is due each five seconds only.
+#[tokio::test]
+async fn a_newcomer_has_its_grants_before_the_next_round() {
+    const GRANTS: &str = "SELECT COUNT(*) FROM grants";
+    let mut world = World::new().await;
+    let authority = world.authority.clone();
+    let running = tokio::spawn(async move { authority.run().await });
+    for (name, grants) in [("first", 1), ("second", 2)] {
+        world.member(name).await;
+        let came_in = Instant::now();
+        while world.count(GRANTS).await < grants && came_in.elapsed() < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The first may have waited for the epoch as well.
+        assert!(grants == 1 || came_in.elapsed() < Duration::from_secs(3));
+    }
+    running.abort();
 }

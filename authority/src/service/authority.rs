@@ -117,7 +117,7 @@ pub(crate) struct Inner {
     pub(crate) feed: Arc<Feed>,
     /// Wakes what runs by itself.
     pub(crate) work: Notify,
-    /// Members who wait for grants since they came in, or got other keys.
+    /// Members who wait for grants since they came in or back, or got other keys.
     pub(crate) wanting: Mutex<BTreeSet<NodeId>>,
     /// Rings when one was added.
     pub(crate) wanted: Notify,

@@ -72,18 +72,27 @@ impl Authority {
     /// How the revocation that began with `list` stands.
     pub async fn revocation(&self, list: Sequence) -> Result<RevocationStatus, ReadError> {
         let mut connection = self.0.store.read().await?;
-        let kept = revocation::load(&mut connection, list)
+        self.status(&mut connection, list).await
+    }
+
+    /// The same, as this connection sees it.
+    pub(super) async fn status(
+        &self,
+        connection: &mut Connection,
+        list: Sequence,
+    ) -> Result<RevocationStatus, ReadError> {
+        let kept = revocation::load(connection, list)
             .await?
             .ok_or(ReadError::NoRevocation)?;
         if let Some(settled) = &kept.settled {
             return Ok(revocation::outcome(settled)?);
         }
         let now = self.clock().now();
-        let progress = self.progress(&mut connection, list, now).await?;
+        let progress = self.progress(connection, list, now).await?;
         let bound = PublishedBound::kept(kept.view.bound)
             .fallen(&progress)
             .time();
-        let trusts_rtc = self.trusts_rtc(&mut connection).await?;
+        let trusts_rtc = self.trusts_rtc(connection).await?;
         Ok(RevocationStatus::new(
             kept.place(),
             &progress,

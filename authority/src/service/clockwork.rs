@@ -69,6 +69,7 @@ impl Authority {
         tokio::pin!(due);
         loop {
             tokio::select! {
+                biased;
                 () = &mut due => return,
                 () = self.0.work.notified() => return tokio::time::sleep(GATHER).await,
                 () = self.0.wanted.notified() => tokio::time::sleep(GATHER).await,

@@ -154,9 +154,7 @@ impl Authority {
         let chain = chain_of(&genesis::all(connection).await?).map_err(behind)?;
         let fresh = Arc::new(Trust::of(chain, &self.keys()).map_err(behind)?);
         // A reader may see what was before a succession that is being put in force at this moment.
-        if fresh.revision() > self.trust().revision() {
-            self.trust_from_now(&fresh);
-        }
+        self.trust_from_now(&fresh, |held| fresh.revision() > held.revision());
         Ok(fresh)
     }
 
@@ -168,13 +166,15 @@ impl Authority {
         }
         let trust = self.trust_in_force(tx.connection()).await?;
         tx.seen().revision = Some(trust.revision());
-        self.trust_from_now(&trust);
+        self.trust_from_now(&trust, |_| true);
         Ok(())
     }
 
-    fn trust_from_now(&self, fresh: &Arc<Trust>) {
-        let mut trust = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
-        *trust = Arc::clone(fresh);
+    fn trust_from_now(&self, fresh: &Arc<Trust>, over: impl Fn(&Trust) -> bool) {
+        let mut held = self.0.trust.write().unwrap_or_else(PoisonError::into_inner);
+        if over(&held) {
+            *held = Arc::clone(fresh);
+        }
     }
 
     /// Puts a succession in force: policy and list are signed anew under its keys, certificates and grants as well where

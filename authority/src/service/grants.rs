@@ -101,7 +101,7 @@ impl Authority {
             .await
     }
 
-    /// Releases to members who wait for grants since they came in, or got other keys.
+    /// Releases to members who wait for grants since they came in or back, or got other keys.
     pub(super) async fn release_wanted(&self) -> Result<(), EpochError> {
         let wanting: Vec<NodeId> = self.wanting().iter().copied().collect();
         for nodes in wanting.chunks(AT_ONCE as usize) {

@@ -88,10 +88,22 @@ impl Authority {
         let list = revoked.await?;
         // There may be ten thousand to name, and the list is on its way to them.
         tokio::time::sleep(self.list_first() / 2).await;
-        self.revocation(list).await.map_err(|error| match error {
+        self.revoked(list).await.map_err(|error| match error {
             ReadError::Store(error) => error.into(),
             other => StoreError::Failed(other.to_string()).into(),
         })
+    }
+
+    /// How a revocation stands that was just made. It is done, so that readers who keep each other waiting must not turn
+    /// it into a failure: the writer is asked then.
+    async fn revoked(&self, list: Sequence) -> Result<RevocationStatus, ReadError> {
+        match self.revocation(list).await {
+            Err(ReadError::Store(StoreError::Busy)) => {
+                self.effect(async move |this, tx| this.status(tx.connection(), list).await)
+                    .await
+            }
+            other => other,
+        }
     }
 
     async fn revoke_within(

@@ -333,3 +333,85 @@ async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), StoreError> {
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::{Location, Store, counter};
+
+    type Acted = Arc<Mutex<Vec<u64>>>;
+
+    fn record(sequence: u64) -> audit::New {
+        let bytes = sequence.to_be_bytes().to_vec();
+        audit::New {
+            kept: audit::Kept {
+                sequence: Sequence::new(sequence).unwrap(),
+                hash: Digest::of(&bytes),
+                bytes,
+            },
+            at: UnixTime::default(),
+            event: "test",
+        }
+    }
+
+    /// A change that leaves something of every kind; gives the audit record that it found last.
+    async fn change(
+        store: &Store,
+        sequence: u64,
+        stands: bool,
+        acted: &Acted,
+    ) -> Result<Option<Sequence>, StoreError> {
+        let acted = Arc::clone(acted);
+        let change = async move |tx: &mut Tx| {
+            let head = tx.audit_head().await?.map(|(sequence, _)| sequence);
+            tx.append(record(sequence));
+            tx.announce(Notice::Audit(sequence));
+            tx.after_commit(move || acted.lock().unwrap().push(sequence));
+            counter::next_in_recovery::<Sequence>(tx.connection(), "test", UnixTime::default())
+                .await?;
+            if stands {
+                Ok(head)
+            } else {
+                Err(StoreError::Full)
+            }
+        };
+        store
+            .write(move |tx| Box::pin(async move { change(tx).await }))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_takes_along_its_own_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Location::File(folder.path().join("test.db"));
+        let store = Store::open(&file, Clock::system()).await.unwrap();
+        let acted = Acted::default();
+        let (go, gate) = oneshot::channel::<()>();
+        let held = store
+            .write(move |_| Box::pin(async move { gate.await.map_err(|_| StoreError::Closed) }));
+        let (held, one, two, three, ()) = tokio::join!(
+            held, // until the others have queued up
+            change(&store, 1, true, &acted),
+            change(&store, 2, false, &acted),
+            change(&store, 3, true, &acted),
+            async { go.send(()).unwrap() }
+        );
+        held.unwrap();
+        assert_eq!((one, two), (Ok(None), Err(StoreError::Full)));
+        assert_eq!(three, Ok(Sequence::new(1)), "behind the record that stands");
+        assert_eq!(*acted.lock().unwrap(), [1, 3]);
+        let mut connection = store.read().await.unwrap();
+        let kept = audit::last(&mut connection, 9).await.unwrap();
+        let kept: Vec<u64> = kept.iter().map(|kept| kept.sequence.value()).collect();
+        assert_eq!(kept, [1, 3]);
+        let told = change::since(&mut connection, 0, 9).await.unwrap();
+        assert_eq!(told.len(), 1, "they share one commit");
+        assert_eq!(told[0].notices, [Notice::Audit(1), Notice::Audit(3)]);
+        let counted: Option<Sequence> = counter::last(&mut connection, "test").await.unwrap();
+        assert_eq!(counted.map(Sequence::value), Some(1), "0, and then 1");
+    }
+}

@@ -18,8 +18,6 @@ mod unseen;
 
 pub use error::RecoveryError;
 
-use std::sync::{Arc, PoisonError};
-
 use tidegate_proto::api::{Recovered, Recovery, RecoveryEnd, RecoveryView};
 use tidegate_proto::bound::LedgerGap;
 use tidegate_proto::policy::Policy;
@@ -126,7 +124,7 @@ impl Authority {
             return Ok(());
         };
         let trust = match Trust::of(chain, &self.keys()) {
-            Ok(trust) => Arc::new(trust),
+            Ok(trust) => trust,
             Err(OpenError::Genesis(error)) => return Err(error.into()),
             Err(_) => return Err(RecoveryError::LaterKeys(revision)),
         };
@@ -143,10 +141,7 @@ impl Authority {
                 let gap = LedgerGap::new(current.began_at, &trust.chain.genesis().ceilings);
                 revocation::note_gap(tx.connection(), &gap).await?;
             }
-            let inner = Arc::clone(&this.0);
-            tx.after_commit(move || {
-                *inner.trust.write().unwrap_or_else(PoisonError::into_inner) = trust
-            });
+            this.trust_in_force(tx.connection()).await?;
             Ok(())
         })
         .await
