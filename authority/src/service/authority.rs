@@ -13,6 +13,7 @@ use tidegate_proto::{
 use tokio::sync::{Notify, watch};
 
 use super::alarms::Alarms;
+use super::checked::Checked;
 use super::feed::{EventId, Feed, Subscription};
 use super::heartbeats::Pulse;
 use super::pace::Pace;
@@ -117,6 +118,8 @@ pub(crate) struct Inner {
     pub(crate) feed: Arc<Feed>,
     /// Wakes what runs by itself.
     pub(crate) work: Notify,
+    /// Certificates whose signatures were found good.
+    pub(crate) checked: Arc<Checked>,
     /// Members who wait for grants since they came in or back, or got other keys.
     pub(crate) wanting: Mutex<BTreeSet<NodeId>>,
     /// Rings when one was added.
@@ -180,6 +183,7 @@ impl Authority {
             limits: options.limits,
             feed,
             work: Notify::new(),
+            checked: Arc::default(),
             wanting: Mutex::default(),
             wanted: Notify::new(),
             policy: Mutex::default(),

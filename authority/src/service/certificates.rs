@@ -64,6 +64,7 @@ impl Authority {
         self.keep_addressed(tx, node).await?;
         let certificate = self.next_certificate(tx, node).await?;
         let signed = self.trust().signer.sign(&certificate)?;
+        self.0.checked.issued(&certificate, &signed);
         certificate::keep(tx.connection(), &certificate, &signed).await?;
         let event = match node.serial {
             None => Event::CertificateIssued,

@@ -12,6 +12,7 @@ use tidegate_proto::{
 
 use super::audit::{Entry, Event};
 use super::authority::{Trust, rng};
+use super::checked::Checked;
 use super::{Actor, Authority, EpochError, Notice};
 use crate::signer::SecretPlace;
 use crate::store::epoch::Epoch;
@@ -31,6 +32,7 @@ struct Batch {
     key: Arc<GrantKey>,
     key_id: KeyId,
     trust: Arc<Trust>,
+    checked: Arc<Checked>,
 }
 
 /// A batch that is ready to be released: one grant each, in the order of ids.
@@ -183,6 +185,7 @@ impl Authority {
             key_id: key.id(),
             key: Arc::new(key),
             trust: self.trust(),
+            checked: Arc::clone(&self.0.checked),
         })
     }
 
@@ -412,9 +415,11 @@ impl Batch {
 
     /// To whom it is sealed. The key is the certificate's, by its signature: not whatever the database says now.
     fn context(&self, recipient: &Recipient, now: UnixTime) -> Result<SealContext, StoreError> {
-        let certificate = recipient.certificate.verify(&self.trust.keyring, now);
-        let certificate = certificate.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        if (certificate.node, certificate.serial) != (recipient.node, recipient.serial) {
+        let holder = self
+            .checked
+            .holder(&recipient.certificate, &self.trust, now);
+        let holder = holder.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        if (holder.node, holder.serial) != (recipient.node, recipient.serial) {
             return Err(StoreError::Corrupt(
                 "a certificate lies under another's serial".to_owned(),
             ));
@@ -425,7 +430,7 @@ impl Batch {
             serial: recipient.serial,
             epoch: self.epoch.number,
             redraw: self.epoch.redraw,
-            sealing: certificate.sealing,
+            sealing: holder.sealing,
         })
     }
 

@@ -13,6 +13,7 @@ mod authority;
 mod bounds;
 mod certificates;
 mod challenges;
+mod checked;
 mod clockwork;
 mod directory;
 mod enrollment;

@@ -133,7 +133,7 @@ impl<'a> Population<'a> {
             if released.is_some_and(|view| view.released as usize >= everybody) {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await; // until all are released
+            tokio::time::sleep(Duration::from_millis(50)).await; // until all are released; asking costs as well
         }
         let took = began.elapsed().as_secs_f64();
         let what = format!("{everybody} grants of a new epoch sealed and released");
