@@ -289,6 +289,32 @@ async fn m3_a_swapped_sealing_key_gets_no_grant() {
     assert_eq!(released, [1, 1]);
 }
 
+/// The same with certificates that were found good before: what is remembered of one is of what it says, not of its place.
+#[tokio::test]
+async fn m3_a_certificate_that_was_found_good_counts_under_no_other_serial() {
+    let mut world = World::new().await;
+    let (victim, thief) = (world.member("a").await, world.member("b").await);
+    let other = world.member("c").await;
+    world.authority.tick().await.unwrap();
+    let mut connection = world.database().await;
+    let swap = "UPDATE certificates SET envelope = (SELECT envelope FROM certificates WHERE node = $1) WHERE node = $2";
+    let swap = sqlx::query(swap)
+        .bind(thief.id().as_bytes().to_vec())
+        .bind(victim.id().as_bytes().to_vec());
+    let swapped = swap.execute(&mut connection).await.unwrap();
+    assert_eq!(swapped.rows_affected(), 1);
+    world.hand.advance(Span::from_minutes(13));
+    world.authority.tick().await.unwrap();
+    for (node, grants) in [(&victim, 1), (&thief, 2), (&other, 2)] {
+        let granted = world.authority.grants(node.id()).await.unwrap();
+        assert_eq!(
+            granted.len(),
+            grants,
+            "of the epoch in force, and of the next"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_policy_sets_how_long_epochs_last_within_the_ceilings() {
     let world = World::new().await;
